@@ -1,0 +1,41 @@
+# Every target makes what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test notebooks refresh parity clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+book: $(READY) ## build both editions into _build/site/
+	@$(BIN)/python -m book.editions build
+
+serve: $(READY) ## build the book and serve it on 127.0.0.1:8000
+	@$(BIN)/python -m book.editions serve
+
+test: book ## ruff, mypy, pytest (core, notebooks, site) and nbval on every notebook
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest --doctest-modules
+	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 book
+
+notebooks: $(READY) ## write an executed notebook per chapter and language into _build/notebooks/
+	@$(BIN)/python -m book.editions notebooks
+
+refresh: $(READY) ## run the notebooks and store their text outputs
+	@$(BIN)/python -m book.editions refresh
+
+parity: $(READY) ## accept the Korean and English texts as they stand, after looking at both
+	@$(BIN)/python -m book.editions parity
+
+clean: ## remove everything built (.venv stays)
+	rm -rf _build
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@

@@ -1,0 +1,32 @@
+"""Two clean editions of a book out of one bilingual source.
+
+A chapter is one notebook. Its markdown cells carry the tag ``ko`` or ``en``, a Korean cell
+directly followed by its English twin; its code cells stand once and serve both.
+
+======================= ==========================================================================
+module                  what it does
+======================= ==========================================================================
+``edition``             the heart: the pure function ``edition(notebook, lang) -> notebook``
+``execution``           runs every notebook once; both editions read that one result
+``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
+``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
+``parity``              says which twin to look at when only one language was changed
+``__main__``            the commands behind ``make book``, ``notebooks``, ``refresh``, ``parity``
+======================= ==========================================================================
+
+Nothing here knows about segmentation: to use it in another bilingual Jupyter Book 1 project,
+copy this folder and the ``editions`` block of ``_config.yml``.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The root of the repository: where ``_config.yml`` and ``_toc.yml`` stand."""
+
+BUILD = ROOT / "_build"
+"""Everything that is built lives here."""
+
+
+def chapters() -> list[Path]:
+    """Every notebook of the book, in order."""
+    return sorted((ROOT / "book").glob("*.ipynb"))

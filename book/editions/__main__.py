@@ -1,0 +1,154 @@
+"""The commands behind the Makefile: ``python -m book.editions COMMAND``."""
+
+import argparse
+import functools
+import http.server
+import shutil
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from jinja2 import Environment, FileSystemLoader
+from jupyter_book.sphinx import build_sphinx
+from nbformat import NotebookNode
+
+from . import BUILD, ROOT, chapters, parity
+from .edition import LANGUAGES, edition
+from .execution import execute
+
+SITE = BUILD / "site"
+NOTEBOOKS = BUILD / "notebooks"
+CONFIG = ROOT / "_config.yml"
+
+
+def build() -> None:
+    """Build both editions into one site."""
+    execute(chapters())  # side by side, before the editions need the results
+    with ProcessPoolExecutor() as pool:
+        statuses = list(pool.map(_build_edition, LANGUAGES))
+    if any(statuses):
+        sys.exit("The book was not built: its errors stand above.")
+    shutil.rmtree(SITE, ignore_errors=True)
+    for lang in LANGUAGES:
+        shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
+    _write_front_doors()
+    print(f"\nThe book is built. Open {SITE / 'index.html'}")
+
+
+def _build_edition(lang: str) -> int:
+    """Build one edition: `_config.yml` with the values of that language laid over it."""
+    status = build_sphinx(
+        ROOT,
+        _html(lang),
+        noconfig=True,
+        path_config=CONFIG,
+        confoverrides={
+            **_editions()[lang]["config"],
+            "edition_siblings": True,
+            "external_toc_path": "_toc.yml",
+            "latex_individualpages": False,
+            "nitpicky": True,
+        },
+        warningiserror=True,
+        keep_going=True,
+        quiet=True,
+    )
+    return 0 if status == 0 else 1  # an exception stands for itself, and has been printed
+
+
+def _html(lang: str) -> Path:
+    """Where Sphinx builds an edition; kept between builds, so that only changes are built."""
+    return BUILD / "editions" / lang / "html"
+
+
+def _editions() -> dict[str, dict[str, Any]]:
+    """What `_config.yml` says of each edition, by language."""
+    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    return config["sphinx"]["config"]["editions"]
+
+
+def _write_front_doors() -> None:
+    """Write the page that offers the languages, and one in each edition's folder."""
+    root = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
+    templates = Environment(loader=FileSystemLoader(ROOT / "book" / "_templates"))
+    door = templates.get_template("front_door.html")
+    pages = {lang: f"{lang}/{root}.html" for lang in LANGUAGES}
+    (SITE / "index.html").write_text(door.render(editions=_editions(), pages=pages))
+    for lang in LANGUAGES:
+        page = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={root}.html">\n'
+        (SITE / lang / "index.html").write_text(page)
+
+
+def notebooks() -> None:
+    """Write a clean executed notebook per chapter and language, with what they import."""
+    paths = chapters()
+    for notebook, path in zip(execute(paths), paths, strict=True):
+        for lang in LANGUAGES:
+            target = NOTEBOOKS / lang / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(edition(notebook, lang), target)
+    for lang in LANGUAGES:
+        for module in (ROOT / "book").glob("*.py"):
+            shutil.copy(module, NOTEBOOKS / lang)
+        shutil.copytree(ROOT / "book" / "data", NOTEBOOKS / lang / "data", dirs_exist_ok=True)
+    print(f"The notebooks are in {NOTEBOOKS}")
+
+
+def refresh() -> None:
+    """Run every notebook and store its text outputs: what nbval compares with."""
+    paths = chapters()
+    for notebook, path in zip(execute(paths), paths, strict=True):
+        stored = without_images(notebook)
+        text = nbformat.writes(stored) + "\n"
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+            print(f"refreshed {path.relative_to(ROOT)}")
+    if found := parity.review():
+        sys.exit("\n".join([*found, "Look at these, then `make parity` accepts them as they are."]))
+
+
+def without_images(notebook: NotebookNode) -> NotebookNode:
+    """Text outputs alone, so that git stays readable; the site draws the figures anew."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.metadata.pop("execution", None)
+        for output in cell.outputs:
+            for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+                del output.data[kind]
+                output.metadata.pop(kind, None)
+    return notebook
+
+
+def serve(port: int = 8000) -> None:
+    """Build the book and serve it on this machine alone."""
+    build()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"Serving the book on http://127.0.0.1:{port}/ - stop with Ctrl-C")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+COMMANDS = {
+    "build": build,
+    "notebooks": notebooks,
+    "refresh": refresh,
+    "serve": serve,
+    "parity": parity.accept,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m book.editions", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    COMMANDS[parser.parse_args().command]()
+
+
+if __name__ == "__main__":
+    main()

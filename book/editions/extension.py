@@ -1,0 +1,156 @@
+"""The Sphinx extension: reads every notebook as the edition of the language being built."""
+
+import json
+import posixpath
+import shutil
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.locale import _
+
+from . import BUILD
+from .edition import LANGUAGES, edition
+from .execution import environment_digest, executed, execution_key
+from .korean_search import SearchKorean
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_config_value("editions", {}, "html", types=[dict])
+    app.add_config_value("edition_siblings", False, "html", types=[bool])
+    app.add_search_language(SearchKorean)
+    app.add_message_catalog("sphinx", str(_compiled_catalogues()))
+    app.connect("config-inited", speak_one_language, priority=900)
+    app.connect("env-get-outdated", find_outdated)
+    app.connect("source-read", read_edition)
+    app.connect("html-page-context", link_to_siblings)
+    app.connect("html-page-context", leave_summaries_unlabelled)
+    app.connect("build-finished", translate_copy_buttons)
+    app.connect("build-finished", write_downloads)
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def speak_one_language(app: Sphinx, config: Config) -> None:
+    """Keep one side of the captions in ``_toc.yml``, which are written "겹침 | Overlap"."""
+    side = LANGUAGES.index(config.language)
+    for document in config.external_site_map.values():
+        for subtree in document.subtrees:
+            if subtree.caption:
+                subtree.caption = subtree.caption.split("|")[side].strip()
+
+
+def _notebook(env: BuildEnvironment, docname: str) -> Path | None:
+    """The notebook behind a page; None for a page of another kind."""
+    path = Path(env.doc2path(docname))
+    return path if path.suffix == ".ipynb" else None
+
+
+def find_outdated(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """The pages whose code stands on something that has changed: Sphinx sees only their files."""
+    known = getattr(env, "execution_keys", {})
+    environment = environment_digest()
+    env.execution_keys = {
+        docname: execution_key(path, environment)
+        for docname in env.found_docs
+        if (path := _notebook(env, docname)) is not None
+    }
+    return [name for name, key in env.execution_keys.items() if known.get(name, key) != key]
+
+
+def read_edition(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Let MyST-NB parse the edition of the executed notebook instead of the file."""
+    if path := _notebook(app.env, docname):
+        source[0] = nbformat.writes(edition(executed(path), app.config.language, blank=True))
+
+
+def link_to_siblings(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Give the page's template the links to the same page of every edition."""
+    if not app.config.edition_siblings:
+        return
+    here = app.builder.get_target_uri(pagename)
+    up = posixpath.relpath(".", posixpath.dirname(here) or ".")
+    context["edition_links"] = [
+        {
+            "lang": lang,
+            "name": app.config.editions[lang]["name"],
+            "href": posixpath.join(up, "..", lang, here),
+            "current": lang == app.config.language,
+        }
+        for lang in LANGUAGES
+    ]
+    context["metatags"] = context.get("metatags", "") + "".join(
+        f'<link rel="alternate" hreflang="{link["lang"]}" href="{link["href"]}" />\n'
+        for link in context["edition_links"]
+    )
+
+
+def leave_summaries_unlabelled(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Drop the fixed English label that hides the visible words of a folded cell."""
+    if "body" in context:
+        context["body"] = context["body"].replace(' aria-label="Toggle hidden content"', "")
+
+
+def translate_copy_buttons(app: Sphinx, exception: Exception | None) -> None:
+    """Add the edition's words to those that sphinx-copybutton's script brings along."""
+    script = Path(app.outdir, "_static", "copybutton.js")
+    if exception is not None or not script.exists():
+        return
+    keys = ("Copy", "Copy to clipboard", "Copied!", "Failed to copy")
+    names = ("copy", "copy_to_clipboard", "copy_success", "copy_failure")
+    words = json.dumps(dict(zip(names, map(_, keys), strict=True)), ensure_ascii=False)
+    table = "const messages = {\n"
+    text = script.read_text(encoding="utf-8")
+    entry = f"  {app.config.language!r}: {words},\n"
+    if entry not in text:
+        if table not in text:
+            raise ExtensionError("sphinx-copybutton's table of words is not where it was")
+        script.write_text(text.replace(table, table + entry), encoding="utf-8")
+
+
+def write_downloads(app: Sphinx, exception: Exception | None) -> None:
+    """Put the edition's own notebook behind the download button, not the bilingual source."""
+    if exception is not None or app.builder.name != "html":
+        return
+    for docname in app.env.found_docs:
+        if path := _notebook(app.env, docname):
+            target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
+            nbformat.write(edition(executed(path), app.config.language), target)
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Serve MathJax from the site: the script and its fonts, 1.5 MB of the package's 24."""
+    if exception is not None or app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static", "mathjax")
+    for file in files("sphinx-mathjax-offline"):
+        name = file.as_posix().partition("static/mathjax/")[2]
+        if name == "tex-chtml.js" or name.startswith("output/chtml/fonts/woff-v2/"):
+            target = static / name
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), target)
+
+
+def _compiled_catalogues() -> Path:
+    """Compile the interface words that Sphinx and its theme have no translation for."""
+    target = BUILD / "locale"
+    for po in Path(__file__).with_name("locale").glob("*.po"):
+        mo = target / po.stem / "LC_MESSAGES" / "sphinx.mo"
+        mo.parent.mkdir(parents=True, exist_ok=True)
+        with po.open("rb") as words, mo.open("wb") as compiled:
+            write_mo(compiled, read_po(words, locale=po.stem))
+    return target

@@ -1,0 +1,193 @@
+"""Hold the two languages together.
+
+`problems` compares what twins must share whatever the language: headings, labels, formulas,
+references, code and numbers. The lock file `parity.lock` remembers a hash of either side of each
+pair, so that when one side alone is changed its writer is told which twin to look at.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import nbformat
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.myst_blocks import myst_block_plugin
+from mdit_py_plugins.myst_role import myst_role_plugin
+from nbformat import NotebookNode
+
+from . import ROOT, chapters
+from .edition import LANGUAGES, language
+
+LOCK = ROOT / "book" / "parity.lock"
+
+_MARKDOWN = (
+    MarkdownIt("commonmark")
+    .enable("table")
+    .use(dollarmath_plugin, double_inline=True)
+    .use(myst_role_plugin)
+    .use(myst_block_plugin)
+    .use(colon_fence_plugin)
+)
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_TARGET = re.compile(r".*<([^<>]+)>", re.DOTALL)  # of a role's "text <target>"
+
+
+class Pair(NamedTuple):
+    """A Korean text, its English twin, and where they stand."""
+
+    place: str
+    ko: str
+    en: str
+
+
+def pairs(notebook: NotebookNode) -> Iterator[Pair]:
+    """Every pair of texts in a notebook: markdown cells, captions and alternative texts.
+
+    Raises ValueError, in words for the writer, where a cell has no twin.
+    """
+    cells = iter(enumerate(notebook.cells))
+    for number, cell in cells:
+        if cell.cell_type == "code":
+            yield from _pairs_in_metadata(cell.metadata, f"code cell {number}")
+            continue
+        if language(cell) != LANGUAGES[0]:
+            raise ValueError(
+                f"cell {number} ({_first_words(cell.source)}): every text starts with its Korean "
+                f"cell, tagged 'ko', directly followed by the English one, tagged 'en'; "
+                f"this one is tagged {language(cell)!r}"
+            )
+        twin = next(cells, (None, None))[1]
+        if twin is None or language(twin) != LANGUAGES[1]:
+            raise ValueError(
+                f"cell {number} ({_first_words(cell.source)}): the English twin, tagged 'en', "
+                f"is missing directly after it"
+            )
+        yield Pair(f"cell {number} ({_first_words(cell.source)})", cell.source, twin.source)
+
+
+def _pairs_in_metadata(metadata: object, place: str) -> Iterator[Pair]:
+    if not isinstance(metadata, dict):
+        return
+    if set(metadata) & set(LANGUAGES):
+        missing = [lang for lang in LANGUAGES if not metadata.get(lang)]
+        if missing:
+            raise ValueError(f"{place}: the text in {missing[0]!r} is missing")
+        yield Pair(place, *(metadata[lang] for lang in LANGUAGES))
+        return
+    for key, value in metadata.items():
+        yield from _pairs_in_metadata(value, f"{place}, {key}")
+
+
+def _first_words(text: str) -> str:
+    lines = [line.strip("# ") for line in text.splitlines()]
+    words = [line for line in lines if line and not re.fullmatch(r"\(.*\)=", line)]
+    return repr((words or [""])[0][:40])
+
+
+def shared_parts(text: str) -> Counter[tuple[str, str]]:
+    """What a text must have in common with its twin, as (kind, content), counted."""
+    parts: Counter[tuple[str, str]] = Counter()
+    for token in _walk(_MARKDOWN.parse(text)):
+        if token.type == "heading_open":
+            parts["heading", token.tag] += 1
+        elif token.type == "myst_target":
+            parts["label", token.content] += 1
+        elif token.type.startswith("math_"):
+            parts["formula", " ".join(token.content.split())] += 1
+            if token.info:
+                parts["label", token.info] += 1
+        elif token.type == "myst_role":
+            target = _TARGET.fullmatch(token.content)
+            parts["reference", target[1] if target else token.content] += 1
+        elif token.type == "link_open":
+            parts["link", str(token.attrs["href"])] += 1
+        elif token.type in ("code_inline", "fence", "code_block"):
+            parts["code", token.content] += 1
+        elif token.type == "text":
+            parts.update(("number", number) for number in _NUMBER.findall(token.content))
+    return parts
+
+
+def _walk(tokens: list[Token]) -> Iterator[Token]:
+    """Every token, those inside directives too."""
+    for token in tokens:
+        if token.type in ("fence", "colon_fence") and token.info.startswith("{"):
+            body = "\n".join(
+                line for line in token.content.splitlines() if not re.match(r":[\w-]+:", line)
+            )
+            yield from _walk(_MARKDOWN.parse(body))
+        else:
+            yield token
+            yield from _walk(token.children or [])
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """What the twins of a notebook do not share though they must, in words for the writer."""
+    found = []
+    try:
+        for place, ko, en in pairs(notebook):
+            korean, english = shared_parts(ko), shared_parts(en)
+            for (kind, content), count in (korean - english).items():
+                found.append(f"{place}: {count} × {kind} {content!r} in the Korean text only")
+            for (kind, content), count in (english - korean).items():
+                found.append(f"{place}: {count} × {kind} {content!r} in the English text only")
+    except ValueError as error:
+        found.append(str(error))
+    return found
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
+
+
+def read_lock() -> dict[str, list[list[str]]]:
+    return json.loads(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
+
+
+def unsynced(name: str, notebook: NotebookNode, lock: dict[str, list[list[str]]]) -> list[str]:
+    """The pairs of the notebook ``name`` of which one side alone was changed since the lock."""
+    known = {tuple(pair) for pair in lock.get(name, [])}
+    korean = {ko for ko, _ in known}
+    english = {en for _, en in known}
+    found = []
+    for place, ko, en in pairs(notebook):
+        pair = (_hash(ko), _hash(en))
+        if pair in known:
+            continue
+        if pair[0] in korean:
+            found.append(f"{place}: the English text was changed; look at its Korean twin")
+        elif pair[1] in english:
+            found.append(f"{place}: the Korean text was changed; look at its English twin")
+    return found
+
+
+def accept() -> None:
+    """Write the lock anew: the writer has looked at both sides of every pair."""
+    lock = {
+        name: [[_hash(ko), _hash(en)] for _, ko, en in pairs(notebook)]
+        for name, notebook in _notebooks().items()
+    }
+    LOCK.write_text(json.dumps(lock, indent=1) + "\n", encoding="utf-8")
+
+
+def review() -> list[str]:
+    """Accept pairs changed on both sides; return those of which one side alone was changed."""
+    lock = read_lock()
+    found = [
+        f"{name}, {pair}"
+        for name, notebook in _notebooks().items()
+        for pair in unsynced(name, notebook, lock)
+    ]
+    if not found:
+        accept()
+    return found
+
+
+def _notebooks() -> dict[str, NotebookNode]:
+    return {path.name: nbformat.read(path, as_version=4) for path in chapters()}
