@@ -1,0 +1,249 @@
+"""The door of the package: every call is checked here and leaves in one normal form, `Pixels`.
+
+Everything behind the door sees flat pixels in float32 or float64 with harmless values under the
+void ones, so no loss thinks about shapes, dtypes or void pixels again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+Mode = Literal["binary", "multiclass", "multilabel"]
+BinaryMode = Literal["binary", "multilabel"]
+
+# Keeps log p finite at p = 0, and its slope below 1e12 (the bound torch's own BCE uses).
+LOG_EPS = 1e-12
+
+
+class Pixels(NamedTuple):
+    """One checked call: B images of C channels and N pixels."""
+
+    scores: Tensor  # (B, C, N) logits or probabilities, at least float32, 0 under void
+    target: Tensor  # (B, N) class ids, or (B, C, N) in the dtype of the scores; 0 under void
+    valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
+    mode: Mode
+    from_logits: bool
+    soft: bool  # the target was floating point, so it may lie between 0 and 1
+    shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
+
+    @property
+    def has_ids(self) -> bool:
+        return self.mode == "multiclass" and not self.soft
+
+    @property
+    def classes(self) -> int:
+        return self.scores.shape[1]
+
+    @property
+    def logits(self) -> Tensor:
+        if self.from_logits:
+            return self.scores
+        p = self.scores.clamp(0, 1)
+        log_p = torch.log(p + LOG_EPS)
+        return log_p if self.mode == "multiclass" else log_p - torch.log1p(LOG_EPS - p)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """(B, C, N), 0 under void pixels, so that they add to no sum."""
+        if not self.from_logits:
+            return self.scores
+        multiclass = self.mode == "multiclass"
+        return self.select(self.scores.softmax(1) if multiclass else self.scores.sigmoid())
+
+    def select(self, x: Tensor) -> Tensor:
+        """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
+        return x if self.valid is None else torch.where(self.valid, x, 0)
+
+    def present(self) -> Tensor:
+        """1 on valid pixels and 0 on void ones, in the shape of a pixel loss."""
+        if self.valid is not None:
+            return self.valid.to(self.scores.dtype)
+        return torch.ones_like(self.scores[:, :1] if self.mode == "multiclass" else self.scores)
+
+    def spread(self, name: str, x: Tensor) -> Tensor:
+        """A tensor given per pixel, beside the flat pixel losses."""
+        check_tensor(name, x, self.scores.device)
+        return _spread(name, x, self.mode, self.shape)
+
+    def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
+        """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
+        if isinstance(value, Tensor):
+            return self.class_vector(name, value, high).unsqueeze(-1)
+        check_number(name, value, high=high)
+        return self.scores.new_tensor(value)
+
+    def class_vector(self, name: str, value: Tensor, high: float = math.inf) -> Tensor:
+        """A tensor (C,) of non-negative numbers in the dtype of the scores."""
+        check_tensor(name, value, self.scores.device)
+        expect(value.shape == (self.classes,), name, f"shape ({self.classes},)", value.shape)
+        check_range(name, value, 0, high)
+        return value.to(self.scores.dtype)
+
+
+def prepare(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode,
+    from_logits: bool,
+    ignore_index: int | None,
+    mask: Tensor | None,
+    modes: Sequence[Mode] = get_args(Mode),
+    hard: bool = False,
+) -> Pixels:
+    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1."""
+    check_choice("mode", mode, modes)
+    check_tensor("input", input)
+    check_tensor("target", target, input.device)
+    if not input.is_floating_point():
+        raise TypeError(f"input: expected a floating point tensor, got {input.dtype}")
+    if target.is_complex():
+        raise TypeError(f"target: expected bool, integers or floats, got {target.dtype}")
+    if not isinstance(from_logits, bool):
+        raise TypeError(f"from_logits: expected a bool, got {from_logits!r}")
+    soft = target.is_floating_point()
+    if soft and hard and mode == "multiclass":
+        raise TypeError(f"target: expected integer class ids, got {target.dtype}")
+    shape = _loss_shape(input, target, mode)
+
+    # The void pixels, with their values made harmless before anything is computed from them.
+    valid = _valid(target, mode, ignore_index, mask, shape)
+    dtype = torch.promote_types(input.dtype, torch.float32)
+    scores = (_by_pixel(input) if mode == "binary" else _by_channel(input)).to(dtype)
+    if mode == "multiclass" and not soft:
+        flat = _by_pixel(target).squeeze(1).long()
+        if valid is not None:
+            flat = torch.where(valid.squeeze(1), flat, 0)
+        check_range("target", flat, 0, scores.shape[1] - 1, "class ids")
+    else:
+        flat = (_by_pixel(target) if mode == "binary" else _by_channel(target)).to(dtype)
+        if valid is not None:
+            flat = torch.where(valid, flat, 0)
+        check_range("target", flat, 0, 1)
+        if soft and hard:
+            check_range("target", flat.frac(), 0, 0, "hard labels, so fractional parts")
+    if valid is not None:
+        scores = torch.where(valid, scores, 0)
+    if not from_logits:
+        slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
+        check_range("input", scores, -slack, 1 + slack, "probabilities")
+    return Pixels(scores, flat, valid, mode, from_logits, soft, shape)
+
+
+def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
+    if mode == "binary":
+        expect(input.ndim >= 1, "input", "shape (B, *) or (B, 1, *)", input.shape)
+        same = {input.shape}
+        if input.ndim > 1 and input.shape[1] == 1:
+            same.add(_without_channel(input.shape))
+        expected = " or ".join(str(tuple(s)) for s in sorted(same, key=len))
+        expect(target.shape in same, "target", f"shape {expected}", target.shape)
+        return target.shape
+    expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
+    if mode == "multiclass":
+        expect(input.shape[1] >= 2, "input", "at least 2 classes in dimension 1", input.shape)
+    shape = _without_channel(input.shape) if mode == "multiclass" else input.shape
+    expected_shape = input.shape if target.is_floating_point() else shape
+    expect(target.shape == expected_shape, "target", f"shape {tuple(expected_shape)}", target.shape)
+    return shape
+
+
+def _valid(
+    target: Tensor, mode: Mode, ignore_index: int | None, mask: Tensor | None, shape: torch.Size
+) -> Tensor | None:
+    valid = None
+    if ignore_index is not None:
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise TypeError(f"ignore_index: expected an int or None, got {ignore_index!r}")
+        if mode == "multiclass" and target.is_floating_point():
+            raise ValueError(
+                f"ignore_index: expected None for a target of class probabilities (use mask), "
+                f"got {ignore_index}"
+            )
+        valid = _spread("target", target != ignore_index, mode, shape)
+    if mask is not None:
+        check_tensor("mask", mask, target.device)
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask: expected a bool tensor, got {mask.dtype}")
+        keep = _spread("mask", mask, mode, shape)
+        valid = keep if valid is None else valid & keep
+    return valid
+
+
+def _spread(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
+    """A map over the pixels as (B, 1, N), or as (B, C, N) in multilabel mode."""
+    if x.shape == shape:
+        return _by_channel(x) if mode == "multilabel" else _by_pixel(x)
+    optional = mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,))
+    expected = str(tuple(shape))
+    if optional:
+        expected += f" or {tuple(_without_channel(shape))}"
+    ok = optional and x.shape == _without_channel(shape)
+    expect(ok, name, f"shape {expected}", x.shape)
+    pixels = _by_pixel(x)
+    return pixels.expand(-1, shape[1], -1) if mode == "multilabel" else pixels
+
+
+def _without_channel(shape: torch.Size) -> torch.Size:
+    return shape[:1] + shape[2:]
+
+
+def _by_pixel(x: Tensor) -> Tensor:
+    """(B, *) as (B, 1, N), with N = 1 where there is no spatial dimension."""
+    return x.unsqueeze(-1).flatten(1).unsqueeze(1)
+
+
+def _by_channel(x: Tensor) -> Tensor:
+    """(B, C, *) as (B, C, N); a view, for channels-last tensors too."""
+    return x.unsqueeze(-1).flatten(2)
+
+
+def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
+    if not ok:
+        raise ValueError(f"{name}: expected {expected}, got shape {tuple(shape)}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    if value not in choices:
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name}: expected one of {expected}, got {value!r}")
+
+
+def refuse(name: str, value: object, mode: Mode) -> None:
+    """An option that this mode does not have."""
+    if value is not None:
+        raise ValueError(f"{name}: expected None in mode {mode!r}, got {value!r}")
+
+
+def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value}")
+
+
+def check_tensor(name: str, value: object, device: torch.device | None = None) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
+    if device is not None and value.device != device:
+        raise ValueError(f"{name}: expected a tensor on {device}, got one on {value.device}")
+
+
+def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
+    """Look at the values, which waits for a GPU: skipped under compile, export and vmap."""
+    if torch.compiler.is_compiling() or x.numel() == 0 or x.dtype == torch.bool:
+        return
+    x = x.detach()
+    try:
+        smallest, largest = x.amin().item(), x.amax().item()
+    except RuntimeError:  # a tensor without values to look at: vmap, fake, meta
+        return
+    if not (low <= smallest and largest <= high):  # also true of NaN
+        raise ValueError(
+            f"{name}: expected {what} in [{low}, {high}], got values from {smallest} to {largest}"
+        )
