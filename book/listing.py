@@ -1,0 +1,46 @@
+"""Show the source of an imported function where the chapter explains it.
+
+The chapter never types again what the package has: the listing is read from the imported object,
+so it is the code that runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+
+def without_docstring(source: str) -> str:
+    """Return the source of one function or class without its docstring."""
+    source = textwrap.dedent(source)
+    node = ast.parse(source).body[0]
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef) or ast.get_docstring(node) is None:
+        return source
+    docstring = node.body[0]
+    lines = source.splitlines()
+    before, after = lines[: docstring.lineno - 1], lines[docstring.end_lineno :]
+    while after and not after[0].strip():
+        after = after[1:]
+    return "\n".join(before + after)
+
+
+class Listing:
+    """Source text that a page highlights and a terminal prints."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.text}\n```"
+
+
+def source(*objects: Callable[..., Any] | type) -> Listing:
+    """Return the sources of ``objects``, in order and without their docstrings."""
+    parts = (without_docstring(inspect.getsource(item)).rstrip() for item in objects)
+    return Listing("\n\n\n".join(parts))
