@@ -1,0 +1,75 @@
+"""What the checks of the book stand on: its notebooks, the built site, a browser."""
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from book.editions import BUILD, chapters
+from book.editions.edition import LANGUAGES
+
+SITE = BUILD / "site"
+CHAPTERS = chapters()
+
+
+@pytest.fixture(params=CHAPTERS, ids=lambda path: path.stem)
+def chapter(request: pytest.FixtureRequest) -> Path:
+    """Every notebook of the book in turn."""
+    return request.param
+
+
+@pytest.fixture
+def notebook(chapter: Path) -> nbformat.NotebookNode:
+    return nbformat.read(chapter, as_version=4)
+
+
+def pages() -> list[str]:
+    """Every page of the book that both editions must have, as a path below ``ko/`` and ``en/``."""
+    return [f"book/{path.stem}.html" for path in CHAPTERS]
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        pytest.skip("the site is not built: run `make book`")
+    return SITE
+
+
+@pytest.fixture(params=[f"{lang}/{page}" for lang in LANGUAGES for page in pages()])
+def page(request: pytest.FixtureRequest, site: Path) -> Path:
+    """Every page of both editions in turn."""
+    return site / request.param
+
+
+class _QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    """The site served on this machine, as a reader gets it."""
+    handler = functools.partial(_QuietHandler, directory=site)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if executable is None:
+        pytest.skip("no browser found: install Chromium to run the checks in a real browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,151 @@
+"""The built site in a real browser: what a reader sees, on a screen and on a phone."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from book.editions.edition import LANGUAGES
+from book.editions.korean_search import SearchKorean
+
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def tab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open a page of the site; afterwards, nothing may have gone wrong on it unseen."""
+    complaints: list[str] = []
+    contexts = []
+
+    def listen(page: Page) -> None:
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on(
+            "console",
+            lambda line: (
+                complaints.append(line.text) if line.type in ("error", "warning") else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((address, "data:"))
+                else complaints.append(f"foreign request: {request.url}")
+            ),
+        )
+        page.on(
+            "response",
+            lambda answer: complaints.append(answer.url) if answer.status >= 400 else None,
+        )
+
+    def open_page(path: str, **options: object) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        listen(page)
+        page.goto(address + path, wait_until="networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def path_of(site: Path, page: Path) -> str:
+    return page.relative_to(site).as_posix()
+
+
+def test_a_page_opens_with_its_formulas_typeset(tab, site: Path, page: Path) -> None:
+    view = tab(path_of(site, page))
+    formulas = view.locator("article .math")
+    expect(view.locator("article mjx-container")).to_have_count(formulas.count())
+    assert view.locator("article mjx-merror, article [data-mjx-error]").count() == 0
+    assert view.locator("article .problematic, article .system-message").count() == 0
+
+
+def test_a_phone_does_not_scroll_sideways(tab, site: Path, page: Path) -> None:
+    view = tab(path_of(site, page), viewport=PHONE)
+    assert view.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for box in (item.bounding_box() for item in view.locator("article img").all()):
+        assert box is None or box["x"] + box["width"] <= PHONE["width"] + 1
+
+
+def test_dark_mode_keeps_the_colours_of_figures(tab, site: Path, page: Path) -> None:
+    view = tab(path_of(site, page), color_scheme="dark")
+    assert view.locator("html").get_attribute("data-theme") == "dark"
+    for picture in view.locator("article .cell_output img").all():
+        style = picture.evaluate("e => [getComputedStyle(e).filter, getComputedStyle(e).opacity]")
+        assert style == ["none", "1"]
+        white = picture.evaluate("e => getComputedStyle(e).backgroundColor")
+        assert white == "rgb(255, 255, 255)"
+
+
+def test_pictures_load(tab, site: Path, page: Path) -> None:
+    view = tab(path_of(site, page))
+    for picture in view.locator("article img").all():
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+
+
+@pytest.mark.parametrize(("here", "there"), [LANGUAGES, LANGUAGES[::-1]])
+def test_the_switch_leads_to_the_twin(tab, site: Path, here: str, there: str) -> None:
+    for viewport in ({"width": 1280, "height": 900}, PHONE):
+        view = tab(f"{here}/book/references.html", viewport=viewport)
+        switch = view.locator(f"nav.edition-switch a[hreflang={there}]")
+        expect(switch).to_be_in_viewport()
+        switch.click()
+        view.wait_for_url(f"**/{there}/book/references.html")
+        assert view.locator("html").get_attribute("lang") == there
+
+
+def found(view: Page) -> list[str]:
+    """The pages that a search has found, once it is over."""
+    expect(view.locator("#search-results h2")).not_to_be_empty()
+    view.wait_for_function("document.querySelector('#search-results p.search-summary').innerText")
+    links = view.locator("#search-results ul.search li a")
+    return [Path(link.get_attribute("href") or "").stem for link in links.all()]
+
+
+def test_a_korean_word_is_found_with_a_particle_attached(tab, site: Path) -> None:
+    page = (site / "ko/book/01_notation.html").read_text(encoding="utf-8")
+    assert "경계를" in page
+    assert "01_notation" in found(tab("ko/search.html?q=경계"))
+
+
+def test_an_english_word_is_found_in_both_editions(tab, site: Path) -> None:
+    assert "02_cross_entropy" in found(tab("en/search.html?q=entropy"))
+    assert "02_cross_entropy" in found(tab("ko/search.html?q=softmax"))
+
+
+def test_a_word_that_is_nowhere_is_not_found(tab) -> None:
+    assert found(tab("ko/search.html?q=고래")) == []
+
+
+def test_the_query_is_cut_as_the_index_is(tab) -> None:
+    view = tab("ko/search.html")
+    korean = SearchKorean({})
+    for query in ("경계를", "값", "U-Net의 경계", "softmax 손실", "y=1인 픽셀 99%"):
+        cut = view.evaluate("query => splitQuery(query)", query)
+        assert sorted(cut) == sorted(korean.split(query))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_keyboard_reaches_the_switch(tab, lang: str) -> None:
+    view = tab(f"{lang}/book/index.html")
+    for _ in range(60):
+        view.keyboard.press("Tab")
+        if view.evaluate("document.activeElement.closest('.edition-switch') !== null"):
+            return
+    pytest.fail("60 presses of Tab did not reach the language switch")
+
+
+def test_the_book_opens_from_a_folder_without_a_server(browser: Browser, site: Path) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((site / "ko/book/02_cross_entropy.html").as_uri(), wait_until="networkidle")
+    assert page.locator("article mjx-container").count() > 0
+    assert complaints == []
+    page.close()
