@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from . import BUILD, ROOT, chapters, parity
 from .edition import LANGUAGES, edition
-from .execution import execute
+from .execution import NotebookError, execute
 
 SITE = BUILD / "site"
 NOTEBOOKS = BUILD / "notebooks"
@@ -147,7 +147,10 @@ COMMANDS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m book.editions", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
-    COMMANDS[parser.parse_args().command]()
+    try:
+        COMMANDS[parser.parse_args().command]()
+    except NotebookError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

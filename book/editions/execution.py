@@ -7,6 +7,7 @@ core, the book's own modules and data, and the installed versions.
 
 import hashlib
 import platform
+import re
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
@@ -22,6 +23,10 @@ from . import BUILD, ROOT
 
 CACHE = BUILD / "cache"
 TIMEOUT = 300  # seconds for one cell
+
+
+class NotebookError(Exception):
+    """A cell of a notebook has failed."""
 
 
 def environment_digest() -> str:
@@ -66,7 +71,9 @@ def execute(paths: Iterable[Path]) -> list[NotebookNode]:
     ]
     if missing:
         with ProcessPoolExecutor() as pool:
-            for (path, _), done in zip(missing, pool.map(_run, missing), strict=True):
+            for (path, _), (done, error) in zip(missing, pool.map(_run, missing), strict=True):
+                if error is not None:
+                    raise NotebookError(f"{path.name} does not run.\n{error}")
                 bundle = CacheBundleIn(done, path.as_posix())
                 cache.cache_notebook_bundle(bundle, overwrite=True)
     return [
@@ -94,7 +101,7 @@ def _is_cached(cache, code: NotebookNode) -> bool:
     return True
 
 
-def _run(job: tuple[Path, NotebookNode]) -> NotebookNode:
+def _run(job: tuple[Path, NotebookNode]) -> tuple[NotebookNode, str | None]:
     path, code = job
     result = single_nb_execution(
         code,
@@ -103,9 +110,8 @@ def _run(job: tuple[Path, NotebookNode]) -> NotebookNode:
         allow_errors=False,
         extra_arguments=["--log-level=ERROR"],  # a notice about kernels on other machines
     )
-    if result.err is not None:
-        raise RuntimeError(f"{path.relative_to(ROOT)} does not run:\n{result.exc_string}")
-    return result.nb
+    error = None if result.err is None else re.sub(r"\x1b\[[0-9;]*m", "", str(result.err))
+    return result.nb, error
 
 
 def _with_outputs(notebook: NotebookNode, code: NotebookNode) -> NotebookNode:

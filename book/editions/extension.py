@@ -10,11 +10,13 @@ from typing import Any
 import nbformat
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 from sphinx.locale import _
+from sphinx.transforms import SphinxTransform
 
 from . import BUILD
 from .edition import LANGUAGES, edition
@@ -26,6 +28,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     app.add_search_language(SearchKorean)
+    app.add_transform(LabelsAsAnchors)
     app.add_message_catalog("sphinx", str(_compiled_catalogues()))
     app.connect("config-inited", speak_one_language, priority=900)
     app.connect("env-get-outdated", find_outdated)
@@ -71,6 +74,18 @@ def read_edition(app: Sphinx, docname: str, source: list[str]) -> None:
     """Let MyST-NB parse the edition of the executed notebook instead of the file."""
     if path := _notebook(app.env, docname):
         source[0] = nbformat.writes(edition(executed(path), app.config.language, blank=True))
+
+
+class LabelsAsAnchors(SphinxTransform):
+    """Anchor a section at its label, which all editions share, before the words of its title."""
+
+    default_priority = 300  # labels have been attached to their sections
+
+    def apply(self, **kwargs: Any) -> None:
+        ids, explicit = self.document.nameids, self.document.nametypes
+        labels = {ids[name] for name in ids if explicit[name]}
+        for section in self.document.findall(nodes.section):
+            section["ids"].sort(key=lambda anchor: anchor not in labels)
 
 
 def link_to_siblings(

@@ -1,0 +1,85 @@
+"""The curves that the sliders draw are those of the core."""
+
+import math
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+import segloss_core
+from book.editions import ROOT
+
+LOGITS = [-30.0, -6.0, -1.7, -0.2, 0.0, 0.4, 1.0, 3.3, 6.0, 30.0]
+
+# A figure of logits, settings of its sliders, and the loss of the core with the same options.
+PIXEL_LOSSES = [
+    ("weighted", {"β": beta}, "weighted_cross_entropy_loss", {"beta": beta})
+    for beta in (0.1, 1.0, 7.3)
+]
+PIXEL_LOSSES += [
+    ("balanced", {"β": beta}, "balanced_cross_entropy_loss", {"beta": beta})
+    for beta in (0.0, 0.35, 0.9, 1.0)
+]
+PIXEL_LOSSES += [
+    ("focal", {"γ": gamma, "α": alpha}, "focal_loss", {"gamma": gamma, "alpha": alpha})
+    for gamma in (0.0, 0.5, 2.0, 5.0)
+    for alpha in (0.25, 0.5, 1.0)
+]
+
+
+@pytest.fixture(scope="module")
+def script(browser: Browser) -> Page:
+    page = browser.new_page()
+    page.add_script_tag(path=ROOT / "book" / "_static" / "sliders.js")
+    return page
+
+
+def curve(script: Page, figure: str, panel: int, name: str, xs: list[float], setting: dict):
+    return script.evaluate(
+        "([figure, panel, name, xs, setting]) =>"
+        " xs.map((x) => window.sliderFigures[figure].panels[panel].curves[name](x, setting))",
+        [figure, panel, name, xs, setting],
+    )
+
+
+@pytest.mark.parametrize(("figure", "setting", "loss", "options"), PIXEL_LOSSES)
+@pytest.mark.parametrize("y", [0, 1])
+def test_losses_and_gradients_of_a_pixel(
+    script: Page, figure: str, setting: dict, loss: str, options: dict, y: int
+) -> None:
+    z = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    target = torch.full_like(z, y).detach()
+    values = getattr(segloss_core, loss)(z, target, reduction="none", **options)
+    [slopes] = torch.autograd.grad(values.sum(), z)
+    for panel, expected in enumerate((values, slopes)):
+        drawn = curve(script, figure, panel, f"y = {y}", LOGITS, setting)
+        assert drawn == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (0.3, 0.7), (1.0, 0.2)])
+def test_tversky_of_a_growing_mask(script: Page, alpha: float, beta: float) -> None:
+    sizes = [1, 40, 99, 100, 101, 150, 200]
+    target = (torch.arange(300) < 100)[None].double()
+    expected = [
+        segloss_core.tversky_loss(
+            (torch.arange(300) < size)[None].double(),
+            target,
+            alpha=alpha,
+            beta=beta,
+            from_logits=False,
+        ).item()
+        for size in sizes
+    ]
+    drawn = curve(script, "tversky", 0, "TL", sizes, {"α": alpha, "β": beta})
+    assert drawn == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("w0", "sigma"), [(10.0, 5.0), (3.0, 12.0)])
+def test_weight_between_two_cells(script: Page, w0: float, sigma: float) -> None:
+    """Between two cells in a row, d1 + d2 is the width of the gap plus one."""
+    for gap in (1, 4, 9):
+        row = torch.zeros(1, 1, gap + 2, dtype=torch.long)
+        row[..., 0], row[..., -1] = 1, 2
+        expected = segloss_core.unet_weight_map(row, w0=w0, sigma=sigma)[0, 0, 1].item()
+        [drawn] = curve(script, "distance", 0, "w", [gap + 1], {"w₀": w0, "σ": sigma})
+        assert math.isclose(drawn, expected, rel_tol=1e-6)
