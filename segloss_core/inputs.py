@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 Mode = Literal["binary", "multiclass", "multilabel"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 BinaryMode = Literal["binary", "multilabel"]
+BINARY_MODES: tuple[BinaryMode, ...] = get_args(BinaryMode)
 
 # Keeps log p finite at p = 0, and its slope below 1e12 (the bound torch's own BCE uses).
 LOG_EPS = 1e-12
@@ -43,9 +45,10 @@ class Pixels(NamedTuple):
     def logits(self) -> Tensor:
         if self.from_logits:
             return self.scores
-        p = self.scores.clamp(0, 1)
-        log_p = torch.log(p + LOG_EPS)
-        return log_p if self.mode == "multiclass" else log_p - torch.log1p(LOG_EPS - p)
+        log_p = torch.log(self.scores + LOG_EPS)
+        if self.mode == "multiclass":
+            return log_p
+        return log_p - torch.log(1 - self.scores + LOG_EPS)
 
     @property
     def probabilities(self) -> Tensor:
@@ -59,11 +62,13 @@ class Pixels(NamedTuple):
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
         return x if self.valid is None else torch.where(self.valid, x, 0)
 
-    def present(self) -> Tensor:
-        """1 on valid pixels and 0 on void ones, in the shape of a pixel loss."""
+    def valid_count(self) -> Tensor:
+        """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
         if self.valid is not None:
-            return self.valid.to(self.scores.dtype)
-        return torch.ones_like(self.scores[:, :1] if self.mode == "multiclass" else self.scores)
+            return self.valid.sum(-1)
+        images, channels, pixels = self.scores.shape
+        channels = 1 if self.mode == "multiclass" else channels
+        return torch.full((images, channels), pixels, device=self.scores.device)
 
     def spread(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
@@ -73,66 +78,71 @@ class Pixels(NamedTuple):
     def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
         """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
         if isinstance(value, Tensor):
-            return self.class_vector(name, value, high).unsqueeze(-1)
+            return check_class_vector(name, value, self.scores, self.classes, high).unsqueeze(-1)
         check_number(name, value, high=high)
         return self.scores.new_tensor(value)
-
-    def class_vector(self, name: str, value: Tensor, high: float = math.inf) -> Tensor:
-        """A tensor (C,) of non-negative numbers in the dtype of the scores."""
-        check_tensor(name, value, self.scores.device)
-        expect(value.shape == (self.classes,), name, f"shape ({self.classes},)", value.shape)
-        check_range(name, value, 0, high)
-        return value.to(self.scores.dtype)
 
 
 def prepare(
     input: Tensor,
     target: Tensor,
-    *,
     mode: Mode,
     from_logits: bool,
     ignore_index: int | None,
     mask: Tensor | None,
-    modes: Sequence[Mode] = get_args(Mode),
+    *,
+    modes: Sequence[Mode] = MODES,
     hard: bool = False,
 ) -> Pixels:
     """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1."""
     check_choice("mode", mode, modes)
     check_tensor("input", input)
     check_tensor("target", target, input.device)
+    check_bool("from_logits", from_logits)
     if not input.is_floating_point():
         raise TypeError(f"input: expected a floating point tensor, got {input.dtype}")
     if target.is_complex():
         raise TypeError(f"target: expected bool, integers or floats, got {target.dtype}")
-    if not isinstance(from_logits, bool):
-        raise TypeError(f"from_logits: expected a bool, got {from_logits!r}")
     soft = target.is_floating_point()
     if soft and hard and mode == "multiclass":
         raise TypeError(f"target: expected integer class ids, got {target.dtype}")
     shape = _loss_shape(input, target, mode)
+    valid = find_valid(target, mode, ignore_index, mask, shape)
 
-    # The void pixels, with their values made harmless before anything is computed from them.
-    valid = _valid(target, mode, ignore_index, mask, shape)
-    dtype = torch.promote_types(input.dtype, torch.float32)
-    scores = (_by_pixel(input) if mode == "binary" else _by_channel(input)).to(dtype)
-    if mode == "multiclass" and not soft:
-        flat = _by_pixel(target).squeeze(1).long()
-        if valid is not None:
-            flat = torch.where(valid.squeeze(1), flat, 0)
-        check_range("target", flat, 0, scores.shape[1] - 1, "class ids")
-    else:
-        flat = (_by_pixel(target) if mode == "binary" else _by_channel(target)).to(dtype)
-        if valid is not None:
-            flat = torch.where(valid, flat, 0)
-        check_range("target", flat, 0, 1)
-        if soft and hard:
-            check_range("target", flat.frac(), 0, 0, "hard labels, so fractional parts")
-    if valid is not None:
+    scores = (_by_pixel(input) if mode == "binary" else _by_channel(input)).to(
+        torch.promote_types(input.dtype, torch.float32)
+    )
+    if valid is not None:  # before any softmax: its gradient is NaN where a logit is
         scores = torch.where(valid, scores, 0)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
         check_range("input", scores, -slack, 1 + slack, "probabilities")
+        scores = scores.clamp(0, 1)
+    if mode == "multiclass" and not soft:
+        flat = class_ids("target", target, valid, scores.shape[1])
+    else:
+        flat = shares("target", target, mode, valid, scores.dtype)
+        if soft and hard:
+            check_range("target", flat.frac(), 0, 0, "hard labels, so fractional parts")
     return Pixels(scores, flat, valid, mode, from_logits, soft, shape)
+
+
+def class_ids(name: str, x: Tensor, valid: Tensor | None, classes: float = math.inf) -> Tensor:
+    """Class ids (B, *) as (B, N), 0 under void pixels."""
+    ids = _by_pixel(x).squeeze(1).long()
+    if valid is not None:
+        ids = torch.where(valid.squeeze(1), ids, 0)
+    check_range(name, ids, 0, classes - 1, "class ids")
+    return ids
+
+
+def shares(name: str, x: Tensor, mode: Mode, valid: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """Values from 0 to 1 per pixel and channel as (B, C, N), 0 under void pixels."""
+    values = (_by_pixel(x) if mode == "binary" else _by_channel(x)).to(dtype)
+    if valid is not None:
+        values = torch.where(valid, values, 0)
+    check_range(name, values, 0, 1)
+    return values
 
 
 def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
@@ -153,9 +163,10 @@ def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
     return shape
 
 
-def _valid(
+def find_valid(
     target: Tensor, mode: Mode, ignore_index: int | None, mask: Tensor | None, shape: torch.Size
 ) -> Tensor | None:
+    """The pixels that exist, in the shape of a pixel loss; None: all of them."""
     valid = None
     if ignore_index is not None:
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
@@ -208,6 +219,11 @@ def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
         raise ValueError(f"{name}: expected {expected}, got shape {tuple(shape)}")
 
 
+def check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected a bool, got {value!r}")
+
+
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         expected = ", ".join(repr(choice) for choice in choices)
@@ -220,6 +236,14 @@ def refuse(name: str, value: object, mode: Mode) -> None:
         raise ValueError(f"{name}: expected None in mode {mode!r}, got {value!r}")
 
 
+def check_count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
+    return value
+
+
 def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
@@ -227,23 +251,42 @@ def check_number(name: str, value: object, *, low: float = 0, high: float = math
         raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value}")
 
 
-def check_tensor(name: str, value: object, device: torch.device | None = None) -> None:
+def check_tensor(name: str, value: object, device: torch.device | None = None) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
     if device is not None and value.device != device:
         raise ValueError(f"{name}: expected a tensor on {device}, got one on {value.device}")
+    return value
 
 
 def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
-    """Look at the values, which waits for a GPU: skipped under compile, export and vmap."""
-    if torch.compiler.is_compiling() or x.numel() == 0 or x.dtype == torch.bool:
+    if x.numel() == 0 or x.dtype == torch.bool:
         return
-    x = x.detach()
-    try:
-        smallest, largest = x.amin().item(), x.amax().item()
-    except RuntimeError:  # a tensor without values to look at: vmap, fake, meta
+    smallest, largest = peek(x.amin()), peek(x.amax())
+    if smallest is None or largest is None:
         return
     if not (low <= smallest and largest <= high):  # also true of NaN
         raise ValueError(
             f"{name}: expected {what} in [{low}, {high}], got values from {smallest} to {largest}"
         )
+
+
+def peek(x: Tensor) -> float | None:
+    """The value of a scalar tensor, which waits for a GPU; None where there is none to look at:
+    under torch.compile and torch.export, under vmap, on fake and meta tensors."""
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return x.item()
+    except RuntimeError:
+        return None
+
+
+def check_class_vector(
+    name: str, value: object, like: Tensor, classes: int, high: float = math.inf
+) -> Tensor:
+    """A tensor (C,) of non-negative numbers, in the dtype of `like`."""
+    value = check_tensor(name, value, like.device)
+    expect(value.shape == (classes,), name, f"shape ({classes},)", value.shape)
+    check_range(name, value, 0, high)
+    return value.to(like.dtype)

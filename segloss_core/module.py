@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec
 
 from torch import Tensor, nn
@@ -33,10 +33,7 @@ class LossModule(nn.Module):
         cls.__doc__ = f"{cls.__doc__}\n\n{inspect.getdoc(function)}"
 
     def forward(self, input: Tensor, target: Tensor, **batch: Tensor | None) -> Tensor:
-        for name in batch:
-            if name not in self.batch_arguments:
-                expected = ", ".join(self.batch_arguments)
-                raise TypeError(f"{name}: expected only {expected} beside input and target")
+        check_batch_arguments(batch, self.batch_arguments)
         return self.function(input, target, **self._stored(), **batch)
 
     def extra_repr(self) -> str:
@@ -49,6 +46,13 @@ class LossModule(nn.Module):
 
     def _stored(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.options}
+
+
+def check_batch_arguments(given: Iterable[str], accepted: Sequence[str]) -> None:
+    for name in given:
+        if name not in accepted:
+            expected = ", ".join(accepted) or "nothing"
+            raise TypeError(f"{name}: expected only {expected} beside input and target, got {name}")
 
 
 def options_of(

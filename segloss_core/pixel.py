@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .inputs import BinaryMode, Mode, Pixels, check_number, prepare, refuse
+from .inputs import (
+    BINARY_MODES,
+    BinaryMode,
+    Mode,
+    Pixels,
+    check_bool,
+    check_choice,
+    check_class_vector,
+    check_number,
+    prepare,
+    refuse,
+)
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
+from .sums import ratio
 
-BINARY_MODES: tuple[BinaryMode, ...] = ("binary", "multilabel")
+Normalizer = Literal["pixels", "positives"]
 
 
 def cross_entropy_loss(
@@ -75,24 +90,26 @@ def cross_entropy_loss(
 
     Chapter: cross entropy.
     """
-    pixels = prepare(
-        input, target, mode=mode, from_logits=from_logits, ignore_index=ignore_index, mask=mask
-    )
-    z, y = pixels.logits, pixels.target
-    weight = _class_weight(pixels, weight)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_number("label_smoothing", label_smoothing, high=1)
-    if mode == "multiclass":  # eq-ce-softmax
-        refuse("pos_weight", pos_weight, mode)
-        losses = F.cross_entropy(
-            z, y, weight, reduction="none", label_smoothing=label_smoothing
-        ).unsqueeze(1)
-    else:  # eq-ce
-        pos_weight = None if pos_weight is None else pixels.per_class("pos_weight", pos_weight)
-        y = y + label_smoothing * (0.5 - y)
-        losses = F.binary_cross_entropy_with_logits(
-            z, y, weight, pos_weight=pos_weight, reduction="none"
-        )
+    weight, pos_weight = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
+    losses = pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
     return reduce_pixels(losses, pixels, reduction, pixel_weight, _weight_sum(pixels, weight))
+
+
+def pixel_cross_entropy(
+    pixels: Pixels,
+    weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The cross entropy of each pixel, (B, 1, N) or (B, C, N), by torch's own losses."""
+    z, y = pixels.logits, pixels.target
+    if pixels.mode == "multiclass":
+        softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
+        return softmax.unsqueeze(1)
+    y = y + label_smoothing * (0.5 - y)
+    return F.binary_cross_entropy_with_logits(z, y, weight, reduction="none", pos_weight=pos_weight)
 
 
 class CrossEntropyLoss(LossModule):
@@ -155,21 +172,8 @@ def weighted_cross_entropy_loss(
 
     Chapter: weighted cross entropy.
     """
-    pixels = prepare(
-        input,
-        target,
-        mode=mode,
-        modes=BINARY_MODES,
-        from_logits=from_logits,
-        ignore_index=ignore_index,
-        mask=mask,
-    )
-    losses = F.binary_cross_entropy_with_logits(  # eq-wce
-        pixels.logits,
-        pixels.target,
-        pos_weight=pixels.per_class("beta", beta),
-        reduction="none",
-    )
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
+    losses = pixel_cross_entropy(pixels, pos_weight=pixels.per_class("beta", beta))  # eq-wce
     return reduce_pixels(losses, pixels, reduction, pixel_weight)
 
 
@@ -180,14 +184,198 @@ class WeightedCrossEntropyLoss(LossModule):
     def __init__(self) -> None: ...
 
 
+def balanced_cross_entropy_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: BinaryMode = "binary",
+    beta: float | Tensor | None = None,
+    eps: float = 1e-4,
+    per_image: bool = False,
+    pixel_weight: Tensor | None = None,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Binary cross entropy with beta on the positive and 1 - beta on the negative term.
+
+    Formula:
+        BCE = -(beta y log p + (1 - beta) (1 - y) log(1 - p)),  p = sigmoid(z)
+
+    beta near 1 suits rare foreground. Nothing is divided by 1 - beta.
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel; multilabel: (B, C, *).
+            Bool, {0, 1} or floats in [0, 1].
+        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
+        beta: In [0, 1]: a number, or (C,) for one per channel. Default: the share of negatives
+            among the valid pixels (of the channel), clipped to [eps, 1 - eps].
+        eps: In [0, 0.5], keeps a measured beta away from 0 and 1, where one of the two terms
+            vanishes. Default 1e-4.
+        per_image: Measure beta in each image instead of the whole batch. Default False.
+        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each pixel in the target's shape,
+        0 on void pixels.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of valid pixels (and channels), not by beta.
+        Empty: with nothing valid the loss is 0 and so is its gradient; an image without positives
+        has beta = 1 - eps, so its gradient is small but not 0.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
+        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> z, y = torch.tensor([[0.0, 2.0, -1.0, 0.5]]), torch.tensor([[0, 1, 0, 0]])
+        >>> balanced_cross_entropy_loss(z, y)  # beta = 3/4
+        tensor(0.1476)
+
+    References:
+        Saining Xie, Zhuowen Tu: Holistically-Nested Edge Detection, 2015, arXiv 1504.06375.
+
+    Chapter: balanced cross entropy.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
+    z, y = pixels.logits, pixels.target
+    check_bool("per_image", per_image)
+    check_number("eps", eps, high=0.5)
+    if beta is None:
+        beta = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
+    else:
+        beta = pixels.per_class("beta", beta, high=1)
+    losses = -(beta * y * F.logsigmoid(z) + (1 - beta) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
+    return reduce_pixels(losses, pixels, reduction, pixel_weight)
+
+
+class BalancedCrossEntropyLoss(LossModule):
+    """:func:`balanced_cross_entropy_loss` as a module."""
+
+    @options_of(balanced_cross_entropy_loss)
+    def __init__(self) -> None: ...
+
+
+def focal_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode = "binary",
+    alpha: float | Tensor | None = None,
+    gamma: float = 2.0,
+    normalizer: Normalizer = "pixels",
+    pixel_weight: Tensor | None = None,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Cross entropy in which easy pixels count less.
+
+    Formula:
+        FL = -(alpha (1 - p)^gamma y log p + (1 - alpha) p^gamma (1 - y) log(1 - p)),
+             p = sigmoid(z)                                                (binary, multilabel)
+        FL = -sum_c alpha_c (1 - p_c)^gamma y_c log p_c,  p = softmax(z)   (multiclass)
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
+            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
+            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
+        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
+            (a sigmoid per channel). Default "binary".
+        alpha: In [0, 1], weighs y = 1, and 1 - alpha weighs y = 0: a number, or (C,) for one per
+            channel. Multiclass: (C,) class weights, non-negative. Default: no weights at all.
+        gamma: Focusing exponent, at least 0; 0 gives cross entropy. Default 2.
+        normalizer: What the mean divides by: "pixels" (the valid ones), or "positives" (the sum of
+            y; in multiclass mode the pixels of any class but 0; at least 1), as in the paper.
+            Default "pixels".
+        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each pixel in the target's shape
+        ((B, *) in multiclass mode), 0 on void pixels.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the number of valid pixels (and channels), or of positives; never alpha.
+        Empty: with nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
+        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> z, y = torch.tensor([[0.0, 2.0]]), torch.tensor([[0, 1]])
+        >>> focal_loss(z, y, alpha=0.25)
+        tensor(0.0652)
+
+    References:
+        Tsung-Yi Lin, Priya Goyal, Ross Girshick, Kaiming He, Piotr Dollár: Focal Loss for Dense
+        Object Detection, 2017, arXiv 1708.02002.
+
+    Chapter: focal loss.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    check_number("gamma", gamma)
+    check_choice("normalizer", normalizer, get_args(Normalizer))
+    # (1 - p)^gamma is exp(gamma log(1 - p)): its slope stays finite at p = 1 for gamma < 1.
+    if mode == "multiclass":  # eq-focal-softmax
+        y, log_p, log_q, alpha = _focal_terms(pixels, alpha)
+        losses = -(alpha * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
+    else:  # eq-focal
+        y, log_p, log_q = pixels.target, F.logsigmoid(pixels.logits), F.logsigmoid(-pixels.logits)
+        positive = (gamma * log_q).exp() * y * log_p
+        negative = (gamma * log_p).exp() * (1 - y) * log_q
+        if alpha is not None:
+            alpha = pixels.per_class("alpha", alpha, high=1)
+            positive, negative = alpha * positive, (1 - alpha) * negative
+        losses = -(positive + negative)
+    divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor)
+
+
+class FocalLoss(LossModule):
+    """:func:`focal_loss` as a module."""
+
+    @options_of(focal_loss)
+    def __init__(self) -> None: ...
+
+
 def _class_weight(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     """Class weights as the torch loss of the mode takes them: (C,), or (C, 1) for multilabel."""
     if weight is None:
         return None
     if pixels.mode == "binary":
         refuse("weight", weight, pixels.mode)
-    weight = pixels.class_vector("weight", weight)
+    weight = check_class_vector("weight", weight, pixels.scores, pixels.classes)
     return weight if pixels.mode == "multiclass" else weight.unsqueeze(-1)
+
+
+def _positive_weight(pixels: Pixels, pos_weight: float | Tensor | None) -> Tensor | None:
+    if pos_weight is None:
+        return None
+    if pixels.mode == "multiclass":
+        refuse("pos_weight", pos_weight, pixels.mode)
+    return pixels.per_class("pos_weight", pos_weight)
 
 
 def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
@@ -197,3 +385,40 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if pixels.mode == "multiclass":
         return pixels.select(weight[pixels.target].unsqueeze(1)).sum()
     return pixels.select(weight.expand_as(pixels.target)).sum()
+
+
+def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
+    """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
+    negatives, valid = pixels.select(1 - pixels.target).sum(-1), pixels.valid_count()
+    if not per_image:
+        negatives, valid = negatives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
+    return ratio(negatives, valid).unsqueeze(-1)
+
+
+def _focal_terms(
+    pixels: Pixels, alpha: float | Tensor | None
+) -> tuple[Tensor | float, Tensor, Tensor, Tensor | float]:
+    """y, log p, log(1 - p) and alpha of the classes that matter: (B, C, N), or (B, 1, N) where
+    the target names the only one."""
+    log_p = pixels.logits.log_softmax(1)
+    weight = (
+        None if alpha is None else check_class_vector("alpha", alpha, pixels.scores, pixels.classes)
+    )
+    if pixels.has_ids:
+        label = pixels.target.unsqueeze(1)
+        rest = log_p.scatter(1, label, -torch.inf)
+        alpha = 1.0 if weight is None else weight[label]
+        return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), alpha
+    # Only the largest p can be near 1, where log(1 - p) needs the sum over the other classes.
+    top = log_p.argmax(1, keepdim=True)
+    rest = log_p.scatter(1, top, -torch.inf)
+    log_q = torch.log1p(-rest.exp()).scatter(1, top, rest.logsumexp(1, keepdim=True))
+    return pixels.target, log_p, log_q, 1.0 if weight is None else weight.unsqueeze(-1)
+
+
+def _positives(pixels: Pixels) -> Tensor:
+    """The sum of y over the valid pixels; with several classes, of all but class 0."""
+    if pixels.has_ids:
+        return pixels.select(pixels.target.unsqueeze(1) > 0).sum()
+    y = pixels.target
+    return y[:, 1:].sum() if pixels.mode == "multiclass" else y.sum()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from .inputs import Pixels, check_choice, check_range
+from .inputs import Mode, Pixels, check_choice, check_class_vector, check_range, refuse
+from .sums import Sums, ratio, sum_over_ranks
 
 Reduction = Literal["mean", "sum", "none"]
-
-
-def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, and 0 (with gradient 0) where the denominator is 0."""
-    return numerator / torch.where(denominator > 0, denominator, torch.inf)
+Classes = Literal["present", "all"] | Sequence[int]
 
 
 def reduce_pixels(
@@ -35,4 +33,55 @@ def reduce_pixels(
         return losses.reshape(pixels.shape)
     if reduction == "sum":
         return losses.sum()
-    return ratio(losses.sum(), pixels.present().sum() if normalizer is None else normalizer)
+    return ratio(losses.sum(), pixels.valid_count().sum() if normalizer is None else normalizer)
+
+
+def reduce_classes(
+    losses: Tensor,
+    sums: Sums,
+    classes: Classes,
+    weight: Tensor | None,
+    reduction: Reduction,
+) -> Tensor:
+    """Losses of the classes, (C,) or (B, C), to the result.
+
+    The mean runs over the counted classes of an image, then over the images that have any. A class
+    counts if it has a valid pixel and is asked for: by "all" or in a list, by "present" if it has
+    a target pixel; the only class of a binary mask always is.
+    """
+    check_choice("reduction", reduction, get_args(Reduction))
+    counted = sums.valid > 0
+    share = _class_weight(weight, losses, sums.mode)
+    if isinstance(classes, str):
+        check_choice("classes", classes, ("present", "all"))
+        if classes == "present" and sums.mode != "binary":
+            counted = counted & (sums.actual > 0)
+    else:
+        chosen = _class_list(classes, losses.shape[-1])
+        losses, counted, share = losses[..., chosen], counted[..., chosen], share[chosen]
+    losses = share * losses
+    if reduction == "none":
+        return losses.to(sums.dtype)
+    losses = torch.where(counted, losses, 0)
+    if reduction == "sum":
+        return sum_over_ranks(losses.sum(), sums.process_group).to(sums.dtype)
+    per_image = ratio(losses.sum(-1), (counted * share).sum(-1))
+    images = counted.any(-1).to(losses.dtype)
+    both = sum_over_ranks(torch.stack([per_image.sum(), images.sum()]), sums.process_group)
+    return ratio(both[0], both[1]).to(sums.dtype)
+
+
+def _class_list(classes: Sequence[int], count: int) -> list[int]:
+    if not isinstance(classes, Sequence) or not all(type(c) is int for c in classes):
+        raise TypeError(f"classes: expected 'present', 'all' or a list of ints, got {classes!r}")
+    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(range(count)):
+        raise ValueError(f"classes: expected distinct ids from 0 to {count - 1}, got {classes!r}")
+    return list(classes)
+
+
+def _class_weight(weight: Tensor | None, losses: Tensor, mode: Mode) -> Tensor:
+    if weight is None:
+        return losses.new_ones(losses.shape[-1])
+    if mode == "binary":
+        refuse("weight", weight, mode)
+    return check_class_vector("weight", weight, losses, losses.shape[-1])

@@ -1,0 +1,275 @@
+"""The Lovász extension of the Jaccard loss: hinge for logits, softmax for probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from .inputs import BINARY_MODES, BinaryMode, Pixels, check_count, prepare
+from .module import LossModule, options_of
+from .reduction import Classes, Reduction, reduce_classes
+from .sums import fill_empty, gather_over_ranks, ratio, region_sums, sum_over_ranks, wide
+
+
+def lovasz_hinge_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: BinaryMode = "binary",
+    classes: Classes = "present",
+    weight: Tensor | None = None,
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """Lovász extension of the Jaccard loss at the hinge errors of the logits.
+
+    Formula:
+        m_i = max(0, 1 - z_i (2 y_i - 1)), sorted so that m_1 >= m_2 >= ...
+        L = sum_i m_i (J_i - J_(i-1)),  J_i = 1 - IoU if the first i pixels are wrong
+
+    Logits of -1 and 1 give 2 (1 - IoU) of the mask they stand for.
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel; multilabel: (B, C, *).
+            Bool, integers or floats, each 0 or 1.
+        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
+        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
+            list of class ids. Default "present".
+        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
+        per_image: Take each image by itself, then average the images, instead of taking the whole
+            batch as one region. Default False.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+        process_group: A torch.distributed group, which every rank calls with its share of the
+            batch; each gets the value of the whole batch. Default: this process alone.
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
+        and only the columns of `classes` if that is a list.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
+        their weights, and with `per_image` then by the number of images that count any.
+        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
+        class is asked for, its loss is its mean predicted probability over the valid pixels.
+        With nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
+        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
+        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
+        process with the whole batch; no factor is needed.
+        Probabilities: z is log p - log(1 - p), each with 1e-12 added to its argument.
+
+    Example:
+        >>> import torch
+        >>> z, y = torch.tensor([[1.0, 1.0, -1.0]]), torch.tensor([[0, 1, 0]])
+        >>> lovasz_hinge_loss(z, y)  # 2 (1 - 1/2)
+        tensor(1.)
+
+    References:
+        Jiaqian Yu, Matthew B. Blaschko: The Lovász Hinge, 2015, arXiv 1512.07797.
+        Maxim Berman, Amal Rannen Triki, Matthew B. Blaschko: The Lovász-Softmax loss, 2018,
+        arXiv 1705.08790.
+
+    Chapter: Lovász losses.
+    """
+    pixels = prepare(
+        input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
+    )
+    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
+    margins = pixels.logits * (2 * pixels.target - 1)
+    errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
+    losses = _lovasz_extension(errors, pixels, per_image, process_group)
+    losses = fill_empty(losses, sums)
+    return reduce_classes(losses, sums, classes, weight, reduction)
+
+
+class LovaszHingeLoss(LossModule):
+    """:func:`lovasz_hinge_loss` as a module."""
+
+    @options_of(lovasz_hinge_loss)
+    def __init__(self) -> None: ...
+
+
+def lovasz_softmax_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Literal["multiclass"] = "multiclass",
+    bins: int | None = None,
+    classes: Classes = "present",
+    weight: Tensor | None = None,
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """Lovász extension of the Jaccard loss of each class at the errors of its probabilities.
+
+    Formula, for each class c:
+        m_i = |p_ic - [y_i = c]|, sorted so that m_1 >= m_2 >= ...,  p = softmax(z)
+        L = sum_i m_i (J_i - J_(i-1)),  J_i = 1 - IoU if the first i pixels are wrong
+
+    Args:
+        input: Logits z, floating point, (B, C, *).
+        target: Class ids, integer, (B, *).
+        mode: Only "multiclass".
+        bins: Round the errors to this many levels for the order, at least 1. Time then grows
+            with the number of pixels alone, and a class's loss is off by at most 1 / bins.
+            Default: the exact order, by sorting.
+        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
+            list of class ids. Default "present".
+        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
+        per_image: Take each image by itself, then average the images, instead of taking the whole
+            batch as one region. Default False.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+        process_group: A torch.distributed group, which every rank calls with its share of the
+            batch; each gets the value of the whole batch. Default: this process alone.
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
+        and only the columns of `classes` if that is a list.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
+        their weights, and with `per_image` then by the number of images that count any.
+        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
+        class is asked for, its loss is its mean predicted probability over the valid pixels.
+        With nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
+        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
+        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
+        process with the whole batch; no factor is needed.
+
+    Example:
+        >>> import torch
+        >>> p = torch.tensor([[[0.9, 0.6, 0.2], [0.1, 0.4, 0.8]]])
+        >>> lovasz_softmax_loss(p, torch.tensor([[0, 1, 1]]), from_logits=False)
+        tensor(0.3833)
+
+    References:
+        Maxim Berman, Amal Rannen Triki, Matthew B. Blaschko: The Lovász-Softmax loss, 2018,
+        arXiv 1705.08790.
+
+    Chapter: Lovász losses.
+    """
+    pixels = prepare(
+        input, target, mode, from_logits, ignore_index, mask, modes=("multiclass",), hard=True
+    )
+    p, label = pixels.probabilities, pixels.target.unsqueeze(1)
+    sums = region_sums(p, pixels, per_image, process_group)
+    errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
+    if bins is None:
+        losses = _lovasz_extension(errors, pixels, per_image, process_group)
+    else:
+        check_count("bins", bins)
+        losses = _binned_extension(errors, pixels, per_image, process_group, bins)
+    losses = fill_empty(losses, sums)
+    return reduce_classes(losses, sums, classes, weight, reduction)
+
+
+class LovaszSoftmaxLoss(LossModule):
+    """:func:`lovasz_softmax_loss` as a module."""
+
+    @options_of(lovasz_softmax_loss)
+    def __init__(self) -> None: ...
+
+
+def _lovasz_extension(
+    errors: Tensor, pixels: Pixels, per_image: bool, process_group: ProcessGroup | None
+) -> Tensor:
+    """Errors (B, C, N), 0 under void, to losses (C,) or (B, C): one sort for all classes."""
+    label = pixels.target.unsqueeze(1) if pixels.has_ids else pixels.target
+    key = errors.detach()
+    if pixels.valid is not None:  # void pixels come last, where they change no weight
+        key = torch.where(pixels.valid, key, -1)
+    if not per_image:
+        errors, label = _whole_batch(errors, process_group), _whole_batch(label, process_group)
+        key = _whole_batch(key, process_group, fill=-1)
+    order = key.argsort(-1, descending=True)
+    ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
+    foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
+    foreground = foreground & (key.gather(-1, order) >= 0)
+    steps = _jaccard_steps(foreground, errors.dtype)
+    return (errors.gather(-1, order) * steps).sum(-1)  # eq-lovasz
+
+
+def _jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
+    """J_i - J_(i-1) of pixels in the order in which they turn wrong, from exact counts.
+
+    A foreground pixel leaves the intersection I, a background pixel joins the union U.
+    """
+    objects = foreground.sum(-1, keepdim=True)
+    hits = (objects - foreground.cumsum(-1)).to(dtype)
+    union = (objects + (~foreground).cumsum(-1)).to(dtype)
+    return torch.where(foreground, 1 / union, hits / union / (union - 1).clamp(min=1))
+
+
+def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:
+    """(B, C, N) as (C, B N), with the pixels of all ranks."""
+    return gather_over_ranks(x.transpose(0, 1).flatten(1), process_group, fill)
+
+
+def _binned_extension(
+    errors: Tensor, pixels: Pixels, per_image: bool, process_group: ProcessGroup | None, bins: int
+) -> Tensor:
+    """The same with a histogram in place of the sort; all pixels of a bin turn wrong together.
+
+    The pixels of a bin share the growth of J evenly, along the straight line from the counts
+    before to the counts after. No weight leaves its bin, so the loss moves by one bin at most.
+    """
+    label = pixels.target.unsqueeze(1)
+    level = (errors.detach() * bins).long().clamp(max=bins - 1)
+    own = label * bins + level.gather(1, label)  # bin of the label's own error, in (C bins)
+    one = pixels.select(torch.ones_like(label))
+
+    shape = (*errors.shape[:2], bins)
+    empty = level.new_zeros(shape)
+    everything = empty.scatter_add(-1, level, one.expand_as(level))
+    foreground = empty.flatten(1).scatter_add(1, own.squeeze(1), one.squeeze(1)).view(shape)
+    counts = torch.stack([foreground, everything - foreground])
+    if not per_image:
+        counts = sum_over_ranks(counts.sum(1, keepdim=True), process_group)
+
+    # From the largest errors down: I and U before and after each bin.
+    new_fn, new_fp = counts.flip(-1).to(wide(errors)).unbind()
+    objects = new_fn.sum(-1, keepdim=True)
+    hits, union = objects - new_fn.cumsum(-1), objects + new_fp.cumsum(-1)
+    union_before = union - new_fp
+    growth = ratio(hits + new_fn, union_before) - ratio(hits, union)
+    # The means of 1 / U and of I / U^2 along the line.
+    fn_step = torch.where(
+        new_fp > 0, ratio(torch.log1p(ratio(new_fp, union_before)), new_fp), 1 / union
+    )
+    fp_step = ratio(growth - new_fn * fn_step, new_fp)
+
+    fn_step, fp_step = (x.flip(-1).to(errors.dtype).expand(shape) for x in (fn_step, fp_step))
+    steps = fp_step.gather(-1, level)
+    steps = steps.scatter(1, label, fn_step.flatten(1).gather(1, own.squeeze(1)).unsqueeze(1))
+    losses = (errors * steps).sum(-1)
+    return losses if per_image else sum_over_ranks(losses.sum(0), process_group)

@@ -1,0 +1,312 @@
+"""Losses on overlaps: Dice, Jaccard and Tversky."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from .inputs import Mode, check_bool, check_number, prepare
+from .module import LossModule, options_of
+from .reduction import Classes, Reduction, reduce_classes
+from .sums import fill_empty, ratio, region_sums
+
+
+def dice_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode = "binary",
+    squared: bool = False,
+    smooth: float = 0.0,
+    classes: Classes = "present",
+    weight: Tensor | None = None,
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """One minus the Dice coefficient of each class, averaged over the classes.
+
+    Formula:
+        DL = 1 - (2 TP + s) / (2 TP + FP + FN + s)
+        TP = sum min(p, y),  FP = sum relu(p - y),  FN = sum relu(y - p)
+
+    For hard targets TP is sum p y and the denominator sum p + sum y. `squared` is V-Net's form,
+    1 - (2 sum p y + s) / (sum p^2 + sum y^2 + s).
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
+            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
+            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
+        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
+            (a sigmoid per channel). Default "binary".
+        squared: Square p and y in the denominator, and take sum p y for TP. Default False.
+        smooth: s, non-negative; (2 TP + s) / (2 TP + FP + FN + s). Default 0.
+        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
+            list of class ids. Default "present".
+        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
+        per_image: Take each image by itself, then average the images, instead of taking the whole
+            batch as one region. Default False.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+        process_group: A torch.distributed group, which every rank calls with its share of the
+            batch; each gets the value of the whole batch. Default: this process alone.
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
+        and only the columns of `classes` if that is a list.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
+        their weights, and with `per_image` then by the number of images that count any.
+        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
+        class is asked for, its loss is its mean predicted probability over the valid pixels,
+        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
+        are taken in float64.
+        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
+        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
+        process with the whole batch; no factor is needed.
+
+    Example:
+        >>> import torch
+        >>> p, y = torch.tensor([[0.5, 1.0, 0.0]]), torch.tensor([[0, 1, 1]])
+        >>> dice_loss(p, y, from_logits=False)  # 1 - 2 / 3.5
+        tensor(0.4286)
+
+    References:
+        Fausto Milletari, Nassir Navab, Seyed-Ahmad Ahmadi: V-Net, 2016, arXiv 1606.04797.
+        Zifu Wang, Teodora Popordanoska, Jeroen Bertels, Robin Lemmens, Matthew B. Blaschko: Dice
+        Semimetric Losses, 2023, arXiv 2303.16296 (soft targets).
+
+    Chapter: Dice loss.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    check_bool("squared", squared)
+    sums = region_sums(pixels.probabilities, pixels, per_image, process_group, squared)
+    dice = ratio(2 * sums.overlap + smooth, sums.predicted + sums.actual + smooth)  # eq-dice
+    losses = fill_empty(1 - dice, sums, smooth)
+    return reduce_classes(losses, sums, classes, weight, reduction)
+
+
+class DiceLoss(LossModule):
+    """:func:`dice_loss` as a module."""
+
+    @options_of(dice_loss)
+    def __init__(self) -> None: ...
+
+
+def jaccard_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode = "binary",
+    smooth: float = 0.0,
+    classes: Classes = "present",
+    weight: Tensor | None = None,
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """One minus the Jaccard index (intersection over union) of each class, averaged.
+
+    Formula:
+        JL = 1 - (TP + s) / (TP + FP + FN + s)
+        TP = sum min(p, y),  FP = sum relu(p - y),  FN = sum relu(y - p)
+
+    For hard targets TP is sum p y and the denominator sum p + sum y - sum p y.
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
+            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
+            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
+        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
+            (a sigmoid per channel). Default "binary".
+        smooth: s, non-negative; (TP + s) / (TP + FP + FN + s). Default 0.
+        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
+            list of class ids. Default "present".
+        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
+        per_image: Take each image by itself, then average the images, instead of taking the whole
+            batch as one region. Default False.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+        process_group: A torch.distributed group, which every rank calls with its share of the
+            batch; each gets the value of the whole batch. Default: this process alone.
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
+        and only the columns of `classes` if that is a list.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
+        their weights, and with `per_image` then by the number of images that count any.
+        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
+        class is asked for, its loss is its mean predicted probability over the valid pixels,
+        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
+        are taken in float64.
+        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
+        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
+        process with the whole batch; no factor is needed.
+
+    Example:
+        >>> import torch
+        >>> p, y = torch.tensor([[0.5, 1.0, 0.0]]), torch.tensor([[0, 1, 1]])
+        >>> jaccard_loss(p, y, from_logits=False)  # 1 - 1 / 2.5
+        tensor(0.6000)
+
+    References:
+        Md Atiqur Rahman, Yang Wang: Optimizing Intersection-Over-Union in Deep Neural Networks for
+        Image Segmentation, 2016.
+        Zifu Wang, Xuefei Ning, Matthew B. Blaschko: Jaccard Metric Losses, 2023, arXiv 2302.05666
+        (soft targets).
+
+    Chapter: overlap measures.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
+    union = sums.predicted + sums.actual - sums.overlap
+    jaccard = ratio(sums.overlap + smooth, union + smooth)  # eq-jaccard
+    losses = fill_empty(1 - jaccard, sums, smooth)
+    return reduce_classes(losses, sums, classes, weight, reduction)
+
+
+class JaccardLoss(LossModule):
+    """:func:`jaccard_loss` as a module."""
+
+    @options_of(jaccard_loss)
+    def __init__(self) -> None: ...
+
+
+def tversky_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode = "binary",
+    alpha: float = 0.5,
+    beta: float = 0.5,
+    gamma: float = 1.0,
+    smooth: float = 0.0,
+    classes: Classes = "present",
+    weight: Tensor | None = None,
+    per_image: bool = False,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+    process_group: ProcessGroup | None = None,
+) -> Tensor:
+    """One minus the Tversky index of each class, to the power gamma, averaged over the classes.
+
+    Formula:
+        TI = (TP + s) / (TP + alpha FP + beta FN + s),  TL = (1 - TI)^gamma
+        TP = sum min(p, y),  FP = sum relu(p - y),  FN = sum relu(y - p)
+
+    alpha weighs false positives and beta false negatives. alpha = beta = 1/2 is Dice (where this s
+    is half of the s of Dice), alpha = beta = 1 is Jaccard.
+
+    Args:
+        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
+        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
+            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
+            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
+        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
+            (a sigmoid per channel). Default "binary".
+        alpha: Weight of false positives, non-negative. Default 0.5.
+        beta: Weight of false negatives, non-negative. Default 0.5.
+        gamma: Positive exponent of the focal Tversky loss; the paper writes the exponent as
+            1 / gamma, so its gamma = 4/3 is 0.75 here. Default 1.
+        smooth: s, non-negative; (TP + s) / (TP + alpha FP + beta FN + s). Default 0.
+        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
+            list of class ids. Default "present".
+        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
+        per_image: Take each image by itself, then average the images, instead of taking the whole
+            batch as one region. Default False.
+        ignore_index: Target pixels with this value are void. Default: none are.
+        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
+        from_logits: False if input holds probabilities. Default True.
+        reduction: "mean", "sum" or "none". Default "mean".
+        process_group: A torch.distributed group, which every rank calls with its share of the
+            batch; each gets the value of the whole batch. Default: this process alone.
+
+    Returns:
+        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
+        and only the columns of `classes` if that is a list.
+
+    Raises:
+        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
+            not looked at under torch.compile, torch.export and vmap.
+
+    Convention:
+        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
+        their weights, and with `per_image` then by the number of images that count any.
+        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
+        class is asked for, its loss is its mean predicted probability over the valid pixels,
+        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
+        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
+        are taken in float64.
+        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
+        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
+        process with the whole batch; no factor is needed.
+        Gamma: for gamma < 1 the slope is infinite at TI = 1; there it is taken as 0.
+
+    Example:
+        >>> import torch
+        >>> p, y = torch.tensor([[0.5, 1.0, 0.0]]), torch.tensor([[0, 1, 1]])
+        >>> tversky_loss(p, y, alpha=0.3, beta=0.7, from_logits=False)  # 1 - 1 / 1.85
+        tensor(0.4595)
+
+    References:
+        Seyed Sadegh Mohseni Salehi, Deniz Erdogmus, Ali Gholipour: Tversky loss function for image
+        segmentation using 3D fully convolutional deep networks, 2017, arXiv 1706.05721.
+        Nabila Abraham, Naimul Mefraz Khan: A Novel Focal Tversky loss function, 2018,
+        arXiv 1810.07842 (gamma).
+
+    Chapter: Tversky loss.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    check_number("alpha", alpha)
+    check_number("beta", beta)
+    check_number("gamma", gamma)
+    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
+    tp, fp, fn = sums.overlap, sums.predicted - sums.overlap, sums.actual - sums.overlap
+    tversky = ratio(tp + smooth, tp + alpha * fp + beta * fn + smooth)  # eq-tversky
+    losses = fill_empty(_power(1 - tversky, gamma), sums, smooth)  # eq-focal-tversky
+    return reduce_classes(losses, sums, classes, weight, reduction)
+
+
+class TverskyLoss(LossModule):
+    """:func:`tversky_loss` as a module."""
+
+    @options_of(tversky_loss)
+    def __init__(self) -> None: ...
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    """x^exponent for x >= 0, with slope 0 where x is 0 (or below it by rounding)."""
+    if exponent == 1:
+        return x
+    return torch.where(x > 0, torch.where(x > 0, x, 1) ** exponent, 0)

@@ -1,0 +1,128 @@
+"""Sums over the pixels of a region, per class: what every overlap is made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from .inputs import Mode, Pixels, check_bool, check_number
+
+
+class Sums(NamedTuple):
+    """Sums of a prediction p and a target y per class: (C,), or (B, C) per image."""
+
+    overlap: Tensor  # of p and y
+    predicted: Tensor  # of p
+    actual: Tensor  # of y
+    mean: Tensor  # of p, over the valid pixels
+    valid: Tensor  # number of pixels
+    mode: Mode
+    dtype: torch.dtype  # of the result
+    process_group: ProcessGroup | None  # over which a mean of images is still to be taken
+
+
+def region_sums(
+    p: Tensor,
+    pixels: Pixels,
+    per_image: bool,
+    process_group: ProcessGroup | None,
+    squared: bool = False,
+) -> Sums:
+    """The sums of p (B, C, N) and the target, over the batch of all ranks unless `per_image`."""
+    y = pixels.target
+    mass = total(p)
+    if pixels.has_ids:
+        label = y.unsqueeze(1)
+        overlap = total_by_class(p.gather(1, label), label, pixels.classes)
+        ones = pixels.select(torch.ones_like(label))
+        actual = total_by_class(ones, label, pixels.classes)
+    elif pixels.soft and not squared:
+        overlap, actual = total(torch.minimum(p, y)), total(y)  # eq-soft-overlap
+    else:
+        overlap, actual = total(p * y), total(y * y if squared else y)
+    predicted = total(p * p) if squared else mass
+    sums = (overlap, predicted, actual, mass, pixels.valid_count())
+    return gather_sums(sums, pixels.mode, p.dtype, per_image, process_group)
+
+
+def gather_sums(
+    sums: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    mode: Mode,
+    dtype: torch.dtype,
+    per_image: bool,
+    process_group: ProcessGroup | None,
+) -> Sums:
+    """Add the sums of each image (B, C) over the batch and over the ranks, unless `per_image`."""
+    check_bool("per_image", per_image)
+    stacked = torch.stack([x.to(sums[0].dtype).expand_as(sums[0]) for x in sums])
+    if not per_image:
+        stacked = sum_over_ranks(stacked.sum(1), process_group)
+        process_group = None
+    overlap, predicted, actual, mass, valid = stacked.unbind()
+    return Sums(overlap, predicted, actual, ratio(mass, valid), valid, mode, dtype, process_group)
+
+
+def fill_empty(losses: Tensor, sums: Sums, smooth: float = 0.0) -> Tensor:
+    """The loss of an empty class: its mean predicted probability, which always has a gradient.
+
+    With `smooth` the formula has a value of its own there, and keeps it.
+    """
+    check_number("smooth", smooth)
+    return torch.where(sums.actual > 0, losses, sums.mean) if smooth == 0 else losses
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum over the pixels: (B, C)."""
+    return x.sum(-1, dtype=wide(x))
+
+
+def total_by_class(x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The sum over the pixels of each label, from (B, 1, N) to (B, C); no one-hot tensor."""
+    zeros = x.new_zeros(x.shape[0], classes, dtype=wide(x))
+    return zeros.scatter_add(1, labels.squeeze(1), x.to(zeros.dtype).squeeze(1))
+
+
+def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, and 0 (with gradient 0) where the denominator is 0."""
+    return numerator / torch.where(denominator > 0, denominator, torch.inf)
+
+
+def sum_over_ranks(x: Tensor, process_group: ProcessGroup | None) -> Tensor:
+    """A differentiable sum: its backward adds the gradients of the ranks."""
+    if process_group is None:
+        return x
+    from torch.distributed.nn.functional import all_reduce
+
+    summed: Tensor = all_reduce(x, group=process_group)  # type: ignore[no-untyped-call]
+    return summed
+
+
+def gather_over_ranks(x: Tensor, process_group: ProcessGroup | None, fill: float) -> Tensor:
+    """The columns (K, P) of all ranks side by side; ranks with fewer are padded with `fill`."""
+    if process_group is None:
+        return x
+    from torch.distributed.nn.functional import all_gather
+
+    missing = max_over_ranks(x.shape[1], x.device, process_group) - x.shape[1]
+    x = F.pad(x, (0, missing), value=fill)
+    parts = all_gather(x, group=process_group)  # type: ignore[no-untyped-call]
+    return torch.cat(parts, 1)
+
+
+def max_over_ranks(value: int, device: torch.device, process_group: ProcessGroup | None) -> int:
+    if process_group is None:
+        return value
+    from torch.distributed import ReduceOp, all_reduce
+
+    largest = torch.tensor(value, device=device)
+    all_reduce(largest, ReduceOp.MAX, group=process_group)
+    return int(largest)
+
+
+def wide(x: Tensor) -> torch.dtype:
+    """What to sum in: a million summands would cost float32 its last digits."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
