@@ -40,7 +40,30 @@ class Listing:
         return f"```python\n{self.text}\n```"
 
 
+def _formula_helpers(function: Callable[..., Any] | type) -> list[Callable[..., Any]]:
+    """Return the functions of the same module that a line marked with an equation calls.
+
+    The package marks the line that realises an equation with its label, as in ``# eq-ce``.
+    """
+    text = textwrap.dedent(inspect.getsource(function))
+    marked = {number for number, line in enumerate(text.splitlines(), 1) if "# eq-" in line}
+    names = [
+        node.func.id
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.lineno in marked
+    ]
+    module = inspect.getmodule(function)
+    found = [getattr(module, name, None) for name in dict.fromkeys(names)]
+    return [f for f in found if inspect.isfunction(f) and f.__module__ == function.__module__]
+
+
 def source(*objects: Callable[..., Any] | type) -> Listing:
-    """Return the sources of ``objects``, in order and without their docstrings."""
-    parts = (without_docstring(inspect.getsource(item)).rstrip() for item in objects)
+    """Return the sources of ``objects`` without their docstrings.
+
+    Each is followed by those functions of its module that compute its marked equations.
+    """
+    shown: dict[Any, None] = {}
+    for item in objects:
+        shown |= dict.fromkeys([item, *_formula_helpers(item)])
+    parts = (without_docstring(inspect.getsource(item)).rstrip() for item in shown)
     return Listing("\n\n\n".join(parts))
