@@ -13,11 +13,11 @@ import nbformat
 import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
-from nbformat import NotebookNode
 
 from . import BUILD, ROOT, chapters, parity
 from .edition import LANGUAGES, edition
 from .execution import NotebookError, execute
+from .storage import stored
 
 SITE = BUILD / "site"
 NOTEBOOKS = BUILD / "notebooks"
@@ -101,26 +101,12 @@ def refresh() -> None:
     """Run every notebook and store its text outputs: what nbval compares with."""
     paths = chapters()
     for notebook, path in zip(execute(paths), paths, strict=True):
-        stored = without_images(notebook)
-        text = nbformat.writes(stored) + "\n"
+        text = stored(notebook)
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
             print(f"refreshed {path.relative_to(ROOT)}")
     if found := parity.review():
         sys.exit("\n".join([*found, "Look at these, then `make parity` accepts them as they are."]))
-
-
-def without_images(notebook: NotebookNode) -> NotebookNode:
-    """Text outputs alone, so that git stays readable; the site draws the figures anew."""
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        cell.metadata.pop("execution", None)
-        for output in cell.outputs:
-            for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
-                del output.data[kind]
-                output.metadata.pop(kind, None)
-    return notebook
 
 
 def serve(port: int = 8000) -> None:

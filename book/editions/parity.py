@@ -99,7 +99,8 @@ def shared_parts(text: str) -> Counter[tuple[str, str]]:
         elif token.type == "myst_target":
             parts["label", token.content] += 1
         elif token.type.startswith("math_"):
-            parts["formula", " ".join(token.content.split())] += 1
+            formula = " ".join(token.content.split()).rstrip(" .,;")  # the sentence's punctuation
+            parts["formula", formula] += 1
             if token.info:
                 parts["label", token.info] += 1
         elif token.type == "myst_role":

@@ -53,10 +53,12 @@ def test_a_difference_is_named(korean: str, english: str, complaint: str) -> Non
     assert any(complaint in line for line in found), found
 
 
-def test_words_may_differ() -> None:
+def test_words_and_punctuation_may_differ() -> None:
     cells = [
         ko("(sec-a)=\n## 확률\n{ref}`기호 <ch-notation>`의 $p$, `float32`, 0.5"),
         en("(sec-a)=\n## Probability\n$p$ of {ref}`the symbols <ch-notation>`: 0.5 in `float32`"),
+        ko("$$\nz = 1\n$$ (eq-b)\n입니다."),
+        en("$$\nz = 1.\n$$ (eq-b)"),
         new_code_cell("1", metadata={"mystnb": {"image": {"alt": {"ko": "가", "en": "a"}}}}),
     ]
     assert parity.problems(new_notebook(cells=cells)) == []

@@ -1,0 +1,43 @@
+"""How a notebook is stored: readable in git, whatever editor wrote it."""
+
+import hashlib
+from copy import deepcopy
+
+import nbformat
+from nbformat import NotebookNode
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+def stored(notebook: NotebookNode) -> str:
+    """The text of a notebook's file: outputs without images, fixed ids, nothing of the editor.
+
+    The site draws the figures anew. The id of a cell is made of its content, so it is the same
+    wherever and however often the notebook is saved.
+    """
+    notebook = deepcopy(notebook)
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    taken: set[str] = set()
+    for cell in notebook.cells:
+        cell.id = _content_id(cell, taken)
+        if cell.cell_type == "code":
+            cell.metadata.pop("execution", None)  # time stamps
+            for output in cell.outputs:
+                _drop_images(output)
+    return nbformat.writes(notebook) + "\n"
+
+
+def _content_id(cell: NotebookNode, taken: set[str]) -> str:
+    tags = " ".join(cell.metadata.get("tags", []))
+    content = f"{cell.cell_type} {tags}\n{cell.source}"
+    while (name := hashlib.sha256(content.encode()).hexdigest()[:8]) in taken:
+        content += "\n"  # a second cell with the same content
+    taken.add(name)
+    return name
+
+
+def _drop_images(output: NotebookNode) -> None:
+    for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+        del output.data[kind]
+        output.metadata.pop(kind, None)

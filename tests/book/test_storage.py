@@ -1,0 +1,32 @@
+"""A stored notebook depends on its content alone."""
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from book.editions.storage import stored
+
+
+def drawn(**metadata: object) -> nbformat.NotebookNode:
+    data = {"text/plain": "<Figure size 100x100>", "image/png": "aGVsbG8="}
+    output = new_output("display_data", data=data, metadata={"image/png": {"width": 10}})
+    cells = [new_code_cell("plot()", outputs=[output], execution_count=1) for _ in range(2)]
+    cells[0].metadata["execution"] = {"iopub.status.idle": "2026-01-01T00:00:00Z"}
+    return new_notebook(cells=cells, metadata=metadata)
+
+
+def test_nothing_of_the_editor_or_the_clock_is_kept() -> None:
+    texts = {stored(drawn()), stored(drawn(jupytext={"formats": "ipynb"}, toc={"a": 1}))}
+    assert len(texts) == 1, "new cells get random ids, and still the text is the same"
+    [text] = texts
+    assert "aGVsbG8=" not in text
+    assert "2026-01-01" not in text
+    notebook = nbformat.reads(text, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[0].outputs[0].data == {"text/plain": "<Figure size 100x100>"}
+    assert len({cell.id for cell in notebook.cells}) == 2
+
+
+def test_the_given_notebook_keeps_its_images() -> None:
+    notebook = drawn()
+    stored(notebook)
+    assert "image/png" in notebook.cells[0].outputs[0].data
