@@ -1,0 +1,255 @@
+"""The formulas again, as plain loops over pixels in 60-digit arithmetic.
+
+Everything is nested lists: z[b][c][n] logits, y[b][n] class ids or y[b][c][n] numbers, and
+valid[b][c][n] booleans (valid[b][0][n] in multiclass mode). No code is shared with the package.
+"""
+
+from itertools import pairwise
+
+import torch
+from mpmath import exp, log, mp, mpf
+
+mp.dps = 60
+
+
+def sigmoid(z):
+    return 1 / (1 + exp(-z))
+
+
+def probabilities(z, mode):
+    if mode != "multiclass":
+        return [[[sigmoid(v) for v in row] for row in image] for image in z]
+    p = []
+    for image in z:
+        columns = []
+        for column in zip(*image, strict=True):
+            e = [exp(v - max(column)) for v in column]
+            columns.append([v / sum(e) for v in e])
+        p.append([list(row) for row in zip(*columns, strict=True)])
+    return p
+
+
+def shares(y, C):
+    """Targets as y[b][c][n], from class ids too."""
+    return [
+        image
+        if isinstance(image[0], list)
+        else [[mpf(int(label == c)) for label in image] for c in range(C)]
+        for image in y
+    ]
+
+
+def gradient(function, z):
+    """Central differences; the step leaves 25 right digits."""
+    h = mpf(10) ** -20
+    result = []
+    for image in z:
+        for row in image:
+            for n in range(len(row)):
+                value = row[n]
+                row[n] = value + h
+                above = function(z)
+                row[n] = value - h
+                below = function(z)
+                row[n] = value
+                result.append((above - below) / (2 * h))
+    return result
+
+
+# ---- losses that are a sum over pixels ----
+
+
+def pixel_mean(z, y, valid, mode, terms, pixel_weight=None, norm=None, divisor=None):
+    """The sum of terms(p, y, c) over everything valid, over the sum of norm(y, c)."""
+    C, total, count = len(z[0]), mpf(0), mpf(0)
+    p, t = probabilities(z, mode), shares(y, C)
+    norm = norm or (lambda label, c: 1)
+    for b in range(len(z)):
+        for n in range(len(z[0][0])):
+            factor = 1 if pixel_weight is None else pixel_weight[b][n]
+            for c in range(C):
+                if mode == "multiclass":
+                    if valid[b][0][n]:
+                        total += factor * terms(p[b][c][n], t[b][c][n], c, b)
+                elif valid[b][c][n]:
+                    total += factor * terms(p[b][c][n], t[b][c][n], c, b)
+                    count += norm(None, c)
+            if mode == "multiclass" and valid[b][0][n]:
+                ids = not isinstance(y[b][0], list)
+                count += norm(y[b][n], None) if ids else 1
+    count = count if divisor is None else divisor
+    return total / count if count else mpf(0)
+
+
+def pick(option, c):
+    return option[c] if isinstance(option, list) else option
+
+
+def cross_entropy(
+    z, y, valid, mode, weight=None, pos_weight=1, label_smoothing=0, pixel_weight=None
+):
+    C = len(z[0])
+    s, w = mpf(label_smoothing), weight or [1] * C
+
+    def terms(p, t, c, b):
+        t = (1 - s) * t + s / (C if mode == "multiclass" else 2)
+        if mode == "multiclass":
+            return -w[c] * t * log(p)
+        return -w[c] * (pick(pos_weight, c) * t * log(p) + (1 - t) * log(1 - p))
+
+    def norm(label, c):
+        return w[label if c is None else c]
+
+    return pixel_mean(z, y, valid, mode, terms, pixel_weight, norm)
+
+
+def weighted_cross_entropy(z, y, valid, mode, beta, pixel_weight=None):
+    return cross_entropy(z, y, valid, mode, pos_weight=beta, pixel_weight=pixel_weight)
+
+
+def balanced_cross_entropy(
+    z, y, valid, mode, beta=None, eps=1e-4, per_image=False, pixel_weight=None
+):
+    def share(c, b):
+        images = [b] if per_image else range(len(z))
+        values = [1 - y[i][c][n] for i in images for n in range(len(z[0][0])) if valid[i][c][n]]
+        negatives = sum(values, mpf(0)) / len(values) if values else mpf(0)
+        return min(max(negatives, mpf(eps)), 1 - mpf(eps))
+
+    def terms(p, t, c, b):
+        k = share(c, b) if beta is None else mpf(pick(beta, c))
+        return -(k * t * log(p) + (1 - k) * (1 - t) * log(1 - p))
+
+    return pixel_mean(z, y, valid, mode, terms, pixel_weight)
+
+
+def focal(z, y, valid, mode, alpha=None, gamma=2, normalizer="pixels", pixel_weight=None):
+    C, g = len(z[0]), mpf(gamma)
+    t = shares(y, C)
+
+    def terms(p, t, c, b):
+        if mode == "multiclass":
+            return -(1 if alpha is None else alpha[c]) * t * (1 - p) ** g * log(p)
+        a, a0 = (1, 1) if alpha is None else (pick(alpha, c), 1 - mpf(pick(alpha, c)))
+        return -(a * t * (1 - p) ** g * log(p) + a0 * (1 - t) * p**g * log(1 - p))
+
+    positives = None
+    if normalizer == "positives":
+        positives = mpf(0)
+        for b in range(len(z)):
+            for c in range(1 if mode == "multiclass" else 0, C):
+                for n in range(len(z[0][0])):
+                    if valid[b][0 if mode == "multiclass" else c][n]:
+                        positives += t[b][c][n]
+        positives = max(positives, mpf(1))
+    return pixel_mean(z, y, valid, mode, terms, pixel_weight, divisor=positives)
+
+
+# ---- losses on overlaps ----
+
+
+def region_mean(
+    z, y, valid, mode, loss, empty_rule=True, classes="present", weight=None, per_image=False
+):
+    """loss([(score, p, t), ...]) of every class, averaged over classes, then images."""
+    B, C, N = len(z), len(z[0]), len(z[0][0])
+    p, t = probabilities(z, mode), shares(y, C)
+    results = []
+    for images in [[b] for b in range(B)] if per_image else [range(B)]:
+        total, count = mpf(0), mpf(0)
+        for c in range(C) if isinstance(classes, str) else classes:
+            pixels = [
+                (z[b][c][n], p[b][c][n], t[b][c][n])
+                for b in images
+                for n in range(N)
+                if valid[b][0 if mode == "multiclass" else c][n]
+            ]
+            absent = sum((k for _, _, k in pixels), mpf(0)) == 0
+            if not pixels or (absent and classes == "present" and mode != "binary"):
+                continue
+            if absent and empty_rule:
+                value = sum(q for _, q, _ in pixels) / len(pixels)
+            else:
+                value = loss(pixels)
+            w = mpf(1) if weight is None else weight[c]
+            total, count = total + w * value, count + w
+        if count:
+            results.append(total / count)
+    return sum(results) / len(results) if results else mpf(0)
+
+
+def tversky(
+    z, y, valid, mode, alpha=0.5, beta=0.5, gamma=1, smooth=0, squared=False, factor=1, **options
+):
+    a, b, g, s = mpf(alpha), mpf(beta), mpf(gamma), mpf(smooth) / factor
+
+    def loss(pixels):
+        if squared:
+            top = 2 * sum(q * t for _, q, t in pixels) + smooth
+            return 1 - top / (sum(q * q + t * t for _, q, t in pixels) + smooth)
+        tp = sum(min(q, t) for _, q, t in pixels)
+        fp = sum(max(q - t, mpf(0)) for _, q, t in pixels)
+        fn = sum(max(t - q, mpf(0)) for _, q, t in pixels)
+        return (1 - (tp + s) / (tp + a * fp + b * fn + s)) ** g
+
+    return region_mean(z, y, valid, mode, loss, smooth == 0, **options)
+
+
+def dice(z, y, valid, mode, **options):
+    return tversky(z, y, valid, mode, factor=2, **options)
+
+
+def jaccard(z, y, valid, mode, **options):
+    return tversky(z, y, valid, mode, alpha=1, beta=1, **options)
+
+
+def lovasz_extension(errors, foreground):
+    """Pixels turn wrong one by one, the largest error first; J is recounted from the sets."""
+    order = sorted(range(len(errors)), key=lambda i: -errors[i])
+    truth = {i for i in order if foreground[i]}
+
+    def jaccard_loss(wrong):
+        return 1 - mpf(len(truth - wrong)) / len(truth | wrong) if truth | wrong else mpf(0)
+
+    steps = [set(order[:k]) for k in range(len(order) + 1)]
+    gains = [jaccard_loss(after) - jaccard_loss(before) for before, after in pairwise(steps)]
+    return sum((errors[i] * gain for i, gain in zip(order, gains, strict=True)), mpf(0))
+
+
+def lovasz_hinge(z, y, valid, mode, **options):
+    def loss(pixels):
+        errors = [max(mpf(0), 1 - s * (2 * t - 1)) for s, _, t in pixels]
+        return lovasz_extension(errors, [t == 1 for _, _, t in pixels])
+
+    return region_mean(z, y, valid, mode, loss, **options)
+
+
+def lovasz_softmax(z, y, valid, mode, **options):
+    def loss(pixels):
+        return lovasz_extension([abs(t - q) for _, q, t in pixels], [t == 1 for _, _, t in pixels])
+
+    return region_mean(z, y, valid, mode, loss, **options)
+
+
+# ---- distances ----
+
+
+def two_nearest(instances, spacing=None):
+    """(B, *) ids to the distances (B, *) to the nearest two instances, each against all pixels."""
+    size = torch.tensor(spacing or [1.0] * (instances.ndim - 1), dtype=torch.float64)
+    results = []
+    for image in instances:
+        places = torch.ones_like(image).nonzero() * size
+        distances = [torch.full((len(places), 2), torch.inf, dtype=torch.float64)]
+        for label in image.unique()[image.unique() > 0]:
+            own = places[(image == label).flatten()]
+            distances.append((places[:, None] - own[None]).norm(dim=-1).amin(1, keepdim=True))
+        two = torch.cat(distances, 1).sort(1).values[:, :2]
+        results.append(two.T.reshape(2, *image.shape))
+    return torch.stack(results, 1)
+
+
+def unet_weights(instances, w0=10.0, sigma=5.0, class_weight=None):
+    d1, d2 = two_nearest(instances)
+    pair = torch.ones(2) if class_weight is None else class_weight
+    return pair.double()[(instances > 0).long()] + w0 * (-((d1 + d2) ** 2) / (2 * sigma**2)).exp()
