@@ -130,7 +130,7 @@ def lovasz_softmax_loss(
     Args:
         input: Logits z, floating point, (B, C, *).
         target: Class ids, integer, (B, *).
-        mode: Only "multiclass".
+        mode: "multiclass" is the only one. Default "multiclass".
         bins: Round the errors to this many levels for the order, at least 1. Time then grows
             with the number of pixels alone, and a class's loss is off by at most 1 / bins.
             Default: the exact order, by sorting.

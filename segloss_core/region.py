@@ -94,6 +94,7 @@ def dice_loss(
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_bool("squared", squared)
+    check_number("smooth", smooth)
     sums = region_sums(pixels.probabilities, pixels, per_image, process_group, squared)
     dice = ratio(2 * sums.overlap + smooth, sums.predicted + sums.actual + smooth)  # eq-dice
     losses = fill_empty(1 - dice, sums, smooth)
@@ -186,6 +187,7 @@ def jaccard_loss(
     Chapter: overlap measures.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    check_number("smooth", smooth)
     sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
     union = sums.predicted + sums.actual - sums.overlap
     jaccard = ratio(sums.overlap + smooth, union + smooth)  # eq-jaccard
@@ -291,6 +293,7 @@ def tversky_loss(
     check_number("alpha", alpha)
     check_number("beta", beta)
     check_number("gamma", gamma)
+    check_number("smooth", smooth)
     sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
     tp, fp, fn = sums.overlap, sums.predicted - sums.overlap, sums.actual - sums.overlap
     tversky = ratio(tp + smooth, tp + alpha * fp + beta * fn + smooth)  # eq-tversky

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from .inputs import Mode, Pixels, check_bool, check_number
+from .inputs import Mode, Pixels, check_bool
 
 
 class Sums(NamedTuple):
@@ -71,7 +71,6 @@ def fill_empty(losses: Tensor, sums: Sums, smooth: float = 0.0) -> Tensor:
 
     With `smooth` the formula has a value of its own there, and keeps it.
     """
-    check_number("smooth", smooth)
     return torch.where(sums.actual > 0, losses, sums.mean) if smooth == 0 else losses
 
 

@@ -1,0 +1,144 @@
+"""The module twins and CombinedLoss."""
+
+import copy
+import inspect
+import pickle
+
+import pytest
+import torch
+from cases import CASES, LOSSES, Case, sample, weights
+
+import segloss_core as core
+from segloss_core.module import BATCH_ARGUMENTS
+
+TWINS = {
+    core.cross_entropy_loss: core.CrossEntropyLoss,
+    core.weighted_cross_entropy_loss: core.WeightedCrossEntropyLoss,
+    core.balanced_cross_entropy_loss: core.BalancedCrossEntropyLoss,
+    core.focal_loss: core.FocalLoss,
+    core.distance_weighted_cross_entropy_loss: core.DistanceWeightedCrossEntropyLoss,
+    core.dice_loss: core.DiceLoss,
+    core.jaccard_loss: core.JaccardLoss,
+    core.tversky_loss: core.TverskyLoss,
+    core.lovasz_hinge_loss: core.LovaszHingeLoss,
+    core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
+}
+
+
+def test_every_loss_has_its_twin():
+    names = {name for name in core.__all__ if name.endswith("_loss")}
+    assert names == {function.__name__ for function in TWINS}
+    for function, module in TWINS.items():
+        assert function.__name__.replace("_", "") == module.__name__.lower()
+
+
+@pytest.mark.parametrize(("function", "module"), TWINS.items(), ids=lambda x: x.__name__)
+def test_signatures_agree(function, module):
+    """The constructor takes the options, in order; the call takes what changes with the batch."""
+    parameters = list(inspect.signature(function).parameters.values())
+    assert [p.name for p in parameters[:2]] == ["input", "target"]
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[2:])
+    options = [p for p in parameters[2:] if p.name not in BATCH_ARGUMENTS]
+    assert list(inspect.signature(module).parameters.values()) == options
+    assert set(module.batch_arguments) == {p.name for p in parameters[2:]} - {
+        p.name for p in options
+    }
+    assert module.__doc__ is not None
+    assert inspect.getdoc(function) in inspect.getdoc(module)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_modules_give_the_value_of_their_function(case: Case):
+    z, y, extras = sample(case)
+    criterion = TWINS[case.loss](mode=case.mode, **case.options)
+    torch.testing.assert_close(criterion(z, y, **extras), case(z, y, **extras))
+    for copied in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
+        torch.testing.assert_close(copied(z, y, **extras), case(z, y, **extras))
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_modules_can_be_compiled(case: Case):
+    torch.compiler.reset()
+    z, y, extras = sample(case)
+    criterion = TWINS[case.loss](mode=case.mode, **case.options)
+    compiled = torch.compile(criterion, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(z, y, **extras), case(z, y, **extras))
+
+
+def test_tensors_are_buffers_and_the_rest_are_attributes():
+    """Trap G43: weights move and load with the module."""
+    criterion = core.CrossEntropyLoss(mode="multiclass", weight=weights(1, 2, 3), ignore_index=255)
+    assert list(criterion.state_dict()) == ["weight"]
+    assert criterion.ignore_index == 255
+    assert not list(criterion.parameters())
+    assert criterion.to("meta").weight.is_meta
+    other = core.CrossEntropyLoss(mode="multiclass", weight=weights(0, 0, 0))
+    other.load_state_dict({"weight": weights(1, 2, 3)})
+    assert torch.equal(other.weight, weights(1, 2, 3))
+    assert not core.CrossEntropyLoss().state_dict()
+
+
+def test_stored_options_may_be_changed():
+    criterion = core.TverskyLoss()
+    criterion.alpha, criterion.beta = 1.0, 1.0
+    z, y = torch.randn(2, 5), torch.randint(2, (2, 5))
+    torch.testing.assert_close(criterion(z, y), core.jaccard_loss(z, y))
+
+
+def test_repr_shows_what_was_chosen():
+    """Trap G46: repr and the defaults work."""
+    assert repr(core.DiceLoss()) == "DiceLoss()"
+    chosen = core.DiceLoss(mode="multiclass", smooth=1.0, ignore_index=255)
+    assert repr(chosen) == "DiceLoss(mode='multiclass', smooth=1.0, ignore_index=255)"
+    assert repr(core.WeightedCrossEntropyLoss(beta=2.0)) == "WeightedCrossEntropyLoss(beta=2.0)"
+
+
+def test_a_module_may_be_subclassed():
+    class Scaled(core.DiceLoss):
+        def __init__(self, scale: float) -> None:
+            super().__init__(mode="multiclass")
+            self.scale = scale
+
+        def forward(self, input, target, **batch):
+            return self.scale * super().forward(input, target, **batch)
+
+    z, y = torch.randn(2, 3, 5), torch.randint(3, (2, 5))
+    expected = 2 * core.dice_loss(z, y, mode="multiclass")
+    torch.testing.assert_close(Scaled(2.0)(z, y), expected)
+
+
+def test_combined_loss_is_the_weighted_sum():
+    z, y = torch.randn(2, 4, 5), torch.randint(2, (2, 4, 5))
+    keep, heavy = torch.rand(2, 4, 5) > 0.3, torch.rand(2, 4, 5)
+    criterion = core.CombinedLoss(
+        {
+            "dice": (0.5, core.DiceLoss()),
+            "ce": (2, core.CrossEntropyLoss()),
+            "border": (1, core.DistanceWeightedCrossEntropyLoss()),
+            "other": (0.1, torch.nn.BCEWithLogitsLoss()),
+        }
+    )
+    expected = (
+        0.5 * core.dice_loss(z, y, mask=keep)
+        + 2 * core.cross_entropy_loss(z, y, mask=keep, pixel_weight=heavy)
+        + core.distance_weighted_cross_entropy_loss(
+            z, y, mask=keep, pixel_weight=heavy, instances=y
+        )
+        + 0.1 * torch.nn.functional.binary_cross_entropy_with_logits(z, y.float())
+    )
+    loss = criterion(z, y.float(), mask=keep, pixel_weight=heavy, instances=y)
+    torch.testing.assert_close(loss, expected)
+    nested = core.CombinedLoss({"all": (1, criterion)})
+    again = nested(z, y.float(), mask=keep, pixel_weight=heavy, instances=y)
+    torch.testing.assert_close(again, expected)
+    copied = pickle.loads(pickle.dumps(criterion))
+    loss = copied(z, y.float(), mask=keep, pixel_weight=heavy, instances=y)
+    torch.testing.assert_close(loss, expected)
+    assert "weights={'dice': 0.5" in repr(criterion)
+
+
+def test_combined_loss_holds_the_buffers_of_its_parts():
+    criterion = core.CombinedLoss(
+        {"ce": (1.0, core.CrossEntropyLoss(mode="multiclass", weight=weights(1, 2, 3)))}
+    )
+    assert list(criterion.state_dict()) == ["losses.ce.weight"]
