@@ -1,0 +1,407 @@
+"""Other packages: agreement where they are right, an asserted difference where they are not.
+
+A difference is asserted on both sides, ours against the definition and theirs away from it, so a
+release that mends a trap shows here.
+"""
+
+import importlib
+import importlib.util
+import sys
+import types
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import segloss_core as core
+
+
+def subpackage(package: str, name: str):
+    """A subpackage without its package's own __init__, which may need what the losses do not."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        pytest.skip(f"{package} is not installed (pip install --no-deps -r tests/core/peers.txt)")
+    if package not in sys.modules:
+        bare = types.ModuleType(package)
+        bare.__path__ = list(spec.submodule_search_locations)
+        sys.modules[package] = bare
+    return importlib.import_module(f"{package}.{name}")
+
+
+@pytest.fixture(scope="module")
+def smp():
+    return subpackage("segmentation_models_pytorch", "losses")
+
+
+@pytest.fixture(scope="module")
+def monai():
+    pytest.importorskip("monai", reason="monai is not installed")
+    return importlib.import_module("monai.losses")
+
+
+@pytest.fixture(scope="module")
+def kornia():
+    pytest.importorskip("kornia", reason="kornia is not installed")
+    return importlib.import_module("kornia.losses")
+
+
+def data(mode, seed=0, B=2, C=3, size=6):
+    g = torch.Generator().manual_seed(seed)
+    z = torch.randn(B, 1 if mode == "binary" else C, size, size, generator=g, dtype=torch.float64)
+    if mode == "multiclass":
+        return z, torch.randint(C, (B, size, size), generator=g)
+    return z, torch.randint(2, z.shape, generator=g)
+
+
+def same(a, b, **options):
+    torch.testing.assert_close(a.double(), b.double(), **{"rtol": 1e-4, "atol": 1e-5, **options})
+
+
+def differ(a, b):
+    assert abs(float(a) - float(b)) > 1e-3
+
+
+MODES = ["binary", "multiclass", "multilabel"]
+MULTI = {"mode": "multiclass"}
+
+
+# ---- agreement ----
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_smp_agrees_on_overlaps_of_the_batch(smp, mode):
+    z, y = data(mode)
+    same(core.dice_loss(z, y, mode=mode), smp.DiceLoss(mode)(z, y))
+    same(core.jaccard_loss(z, y, mode=mode), smp.JaccardLoss(mode)(z, y))
+    theirs = smp.TverskyLoss(mode, alpha=0.3, beta=0.7)(z, y)
+    same(core.tversky_loss(z, y, mode=mode, alpha=0.3, beta=0.7), theirs)
+
+
+def test_smp_agrees_on_lovasz(smp):
+    z, y = data("multiclass")
+    same(core.lovasz_softmax_loss(z, y), smp.LovaszLoss("multiclass")(z.float(), y))
+    z, y = data("binary")
+    z = z.float()
+    same(core.lovasz_hinge_loss(z, y), smp.LovaszLoss("binary")(z, y))
+    theirs = smp.LovaszLoss("binary", per_image=True)(z, y)
+    same(core.lovasz_hinge_loss(z, y, per_image=True), theirs)
+
+
+def test_smp_agrees_on_binary_focal(smp):
+    z, y = data("binary")
+    same(core.focal_loss(z, y, alpha=0.25), smp.FocalLoss("binary", alpha=0.25)(z, y))
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_monai_agrees_on_overlaps(monai, batch):
+    z, y = data("multiclass", size=12)
+    options = {"softmax": True, "to_onehot_y": True, "batch": batch}
+    options |= {"smooth_nr": 0, "smooth_dr": 1e-12}
+    ours = {"mode": "multiclass", "per_image": not batch}
+    same(core.dice_loss(z, y, **ours), monai.DiceLoss(**options)(z, y[:, None]))
+    jaccard = monai.DiceLoss(jaccard=True, **options)(z, y[:, None])
+    same(core.jaccard_loss(z, y, **ours), jaccard)
+    squared = monai.DiceLoss(squared_pred=True, **options)(z, y[:, None])
+    same(core.dice_loss(z, y, squared=True, **ours), squared)
+    tversky = monai.TverskyLoss(alpha=0.3, beta=0.7, **options)(z, y[:, None])
+    same(core.tversky_loss(z, y, alpha=0.3, beta=0.7, **ours), tversky)
+
+
+def test_monai_agrees_on_sigmoid_focal(monai):
+    z, y = data("multilabel")
+    theirs = monai.FocalLoss(gamma=2.0, alpha=0.25)(z, y.double())
+    same(core.focal_loss(z, y, mode="multilabel", alpha=0.25), theirs)
+
+
+def test_kornia_agrees_on_macro_dice_tversky_and_lovasz(kornia):
+    z, y = data("multiclass", size=12)
+    theirs = kornia.dice_loss(z, y, average="macro")
+    same(core.dice_loss(z, y, per_image=True, **MULTI), theirs)
+    theirs = kornia.tversky_loss(z, y, alpha=0.3, beta=0.7)
+    same(core.tversky_loss(z, y, alpha=0.3, beta=0.7, per_image=True, **MULTI), theirs)
+    theirs = kornia.lovasz_softmax_loss(z, y)
+    same(core.lovasz_softmax_loss(z, y, classes="all", per_image=True), theirs)
+
+
+def test_kornia_agrees_on_binary_focal(kornia):
+    z, y = data("binary")
+    theirs = kornia.binary_focal_loss_with_logits(z, y.double(), alpha=0.25, reduction="mean")
+    same(core.focal_loss(z, y, alpha=0.25), theirs)
+
+
+@pytest.mark.parametrize("weight", [None, torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_torch_agrees_on_cross_entropy(weight, label_smoothing):
+    z, y = data("multiclass")
+    options = {"weight": weight, "label_smoothing": label_smoothing}
+    void = y.clone()
+    void[:, :2] = 255
+    theirs = F.cross_entropy(z, void, ignore_index=255, **options)
+    same(core.cross_entropy_loss(z, void, ignore_index=255, **MULTI, **options), theirs, rtol=1e-12)
+    p = z.flip(1).softmax(1)
+    theirs = F.cross_entropy(z, p, **options)
+    same(core.cross_entropy_loss(z, p, **MULTI, **options), theirs, rtol=1e-12)
+
+
+def test_torch_agrees_on_binary_cross_entropy():
+    z, y = data("multilabel")
+    pos_weight = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    theirs = F.binary_cross_entropy_with_logits(z, y.double(), pos_weight=pos_weight.view(3, 1, 1))
+    same(core.cross_entropy_loss(z, y, mode="multilabel", pos_weight=pos_weight), theirs)
+    same(core.weighted_cross_entropy_loss(z, y, mode="multilabel", beta=pos_weight), theirs)
+
+
+# ---- differences ----
+
+
+def test_trap_a1_micro_dice_is_linear_accuracy(kornia):
+    """kornia's default average="micro" is 1 - mean p_true; ours sums per class."""
+    z, y = data("multiclass")
+    z[:, 0] += 6  # predicts background everywhere
+    y[:, 1:] = 0  # and is right but for one row
+    accuracy = z.softmax(1).gather(1, y[:, None]).mean()
+    same(kornia.dice_loss(z, y), 1 - accuracy)
+    assert accuracy > 0.85
+    assert core.dice_loss(z, y, **MULTI) > 0.6
+
+
+def test_trap_a2_alpha_and_beta_change_the_loss_apart_from_each_other():
+    z, y = data("multiclass")
+    found = {
+        round(core.tversky_loss(z, y, alpha=a, beta=b, **MULTI).item(), 4)
+        for a, b in [(0.3, 0.7), (0.7, 0.3), (0.9, 0.1)]
+    }
+    assert len(found) == 3
+
+
+def test_trap_b5_lovasz_takes_the_indicator_of_the_class():
+    """Raw ids in its place give another value, and one that changes when classes are renamed."""
+    z, y = data("multiclass")
+    p = z.softmax(1)
+
+    def with_raw_ids(p, y):
+        losses = []
+        for c in range(3):
+            errors = ((y == c).double() - p[:, c]).abs().flatten()
+            order = errors.argsort(descending=True)
+            truth = y.flatten()[order].double()  # the slip: ids, not y == c
+            hits = truth.sum() - truth.cumsum(0)
+            jaccard = 1 - hits / (truth.sum() + (1 - truth).cumsum(0))
+            losses.append((errors[order] * jaccard.diff(prepend=jaccard.new_zeros(1))).sum())
+        return torch.stack(losses).mean()
+
+    order = torch.tensor([2, 0, 1])
+    differ(with_raw_ids(p, y), with_raw_ids(p[:, order], order.argsort()[y]))
+    differ(with_raw_ids(p, y), core.lovasz_softmax_loss(z, y))
+    renamed = core.lovasz_softmax_loss(z[:, order], order.argsort()[y])
+    same(core.lovasz_softmax_loss(z, y), renamed)
+
+
+def test_trap_b6_perfect_logits_have_no_lovasz_softmax_loss():
+    y = torch.tensor([[0, 1, 2]])
+    z = 20 * F.one_hot(y, 3).movedim(-1, 1).double()
+    assert core.lovasz_softmax_loss(z, y) < 1e-7
+
+
+def test_trap_b7_nothing_present_keeps_the_graph(smp):
+    z, y = data("multiclass")
+    theirs = smp.LovaszLoss("multiclass", ignore_index=255)(z.requires_grad_(), y * 0 + 255)
+    assert not getattr(theirs, "requires_grad", False) or torch.as_tensor(theirs).numel() != 1
+    ours = core.lovasz_softmax_loss(z, y * 0 + 255, ignore_index=255)
+    ours.backward()
+    assert ours == 0
+    assert (z.grad == 0).all()
+
+
+def test_trap_b8_an_absent_class_costs_its_mean_not_its_largest_probability(kornia):
+    z, y = data("multiclass", B=1)
+    y = y.clamp(max=1)
+    p, each = z.softmax(1), core.lovasz_softmax_loss(z, y, reduction="none")
+    same(kornia.lovasz_softmax_loss(z, y), (each[0] + each[1] + p[:, 2].max()) / 3)
+    same(core.lovasz_softmax_loss(z, y, classes="all"), (each[0] + each[1] + p[:, 2].mean()) / 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_trap_b10_any_floating_dtype_works(smp, dtype):
+    z, y = data("multiclass")
+    with pytest.raises(RuntimeError, match="same dtype"):
+        smp.LovaszLoss("multiclass")(z.to(dtype), y)
+    exact = core.lovasz_softmax_loss(z.to(dtype).double(), y)
+    same(core.lovasz_softmax_loss(z.to(dtype), y), exact, rtol=1e-5)
+
+
+def test_trap_b11_labels_are_separate_problems(smp):
+    z, y = data("multilabel")
+    z = z.float()
+    each = [core.lovasz_hinge_loss(z[:, c], y[:, c]) for c in range(3)]
+    same(core.lovasz_hinge_loss(z, y, mode="multilabel"), torch.stack(each).mean())
+    differ(smp.LovaszLoss("multilabel")(z, y), torch.stack(each).mean())
+
+
+def test_trap_b12_an_all_correct_margin_below_one_still_costs():
+    y = torch.tensor([[1, 1, 0]])
+    assert core.lovasz_hinge_loss(0.5 * (2.0 * y - 1), y).item() == pytest.approx(0.5)
+
+
+def test_trap_c13_the_mean_divides_by_valid_pixels(smp):
+    z, y = data("multiclass")
+    void = y.clone()
+    void[:, :3] = 255
+    ours = core.cross_entropy_loss(z, void, ignore_index=255, **MULTI)
+    same(ours, core.cross_entropy_loss(z[:, :, 3:], y[:, 3:], **MULTI))
+    theirs = smp.SoftCrossEntropyLoss(smooth_factor=0.0, ignore_index=255)(z, void)
+    same(theirs, ours / 2)  # half of the pixels are void
+    z, y = data("binary")
+    void = y.double()
+    void[:, :, :3] = -100
+    ours = core.cross_entropy_loss(z, void, ignore_index=-100)
+    same(smp.SoftBCEWithLogitsLoss()(z, void), ours / 2)
+
+
+def test_trap_c14_focal_with_void_pixels_is_not_c_times_larger(monai):
+    z, y = data("multiclass")
+    ours = core.focal_loss(z, y, **MULTI)
+    same(core.focal_loss(z, y, ignore_index=255, **MULTI), ours)
+    options = {"to_onehot_y": True, "use_softmax": True}
+    without = monai.FocalLoss(**options)(z, y[:, None])
+    with_void = monai.FocalLoss(ignore_index=255, **options)(z, y[:, None])
+    same(with_void, 3 * without)
+
+
+def test_trap_c15_void_pixels_are_masked_after_the_activation():
+    """Logits times the mask would leave p = 1/2 under void pixels."""
+    z, y = torch.tensor([[5.0, 5.0, 5.0, 5.0]]), torch.tensor([[1, 0, 1, 0]])
+    mask = torch.tensor([[True, True, False, False]])
+    inside = core.dice_loss(z[:, :2], y[:, :2])
+    same(core.dice_loss(z, y, mask=mask), inside)
+    differ(core.dice_loss(z * mask, y * mask), inside)
+
+
+def test_trap_c17_void_labels_crash_nothing():
+    z, y = data("multiclass")
+    y[0, 0] = 255
+    for loss in (core.dice_loss, core.focal_loss, core.tversky_loss, core.lovasz_softmax_loss):
+        assert loss(z, y, ignore_index=255, **MULTI).isfinite()
+    with pytest.raises(ValueError, match="target"):
+        core.dice_loss(z, y, **MULTI)  # not taken for the last class
+
+
+def test_trap_c19_all_void_is_zero(kornia):
+    z, y = data("multiclass")
+    void = torch.full_like(y, 255)
+    assert F.cross_entropy(z, void, ignore_index=255).isnan()
+    same(kornia.dice_loss(z, void, average="macro", ignore_index=255), torch.ones(()))
+    for loss in (core.cross_entropy_loss, core.dice_loss, core.focal_loss):
+        assert loss(z, void, ignore_index=255, **MULTI) == 0
+
+
+def test_trap_d20_absent_classes_dilute_nothing_and_empty_masks_have_a_gradient(smp):
+    z, y = data("multiclass")
+    y = y.clamp(max=1)
+    each = core.dice_loss(z, y, reduction="none", **MULTI)
+    same(core.dice_loss(z, y, **MULTI), each[:2].mean())
+    same(smp.DiceLoss("multiclass")(z, y), each[:2].sum() / 3)
+    z, y = data("binary")
+    assert smp.DiceLoss("binary")(z, 0 * y) == 0
+    z.requires_grad_()
+    core.dice_loss(z, 0 * y).backward()
+    assert z.grad.min() > 0
+
+
+def test_trap_d21_the_gradient_of_an_empty_mask_does_not_vanish(monai):
+    z = torch.zeros(1, 1, 100, 100, dtype=torch.float64, requires_grad=True)
+    y = torch.zeros_like(z)
+    theirs = torch.autograd.grad(monai.DiceLoss(sigmoid=True)(z, y), z)[0].sum()
+    ours = torch.autograd.grad(core.dice_loss(z, y), z)[0].sum()
+    assert theirs < 1e-6
+    assert ours == pytest.approx(0.25)
+
+
+def test_trap_e24_softmax_focal_is_one_softmax_not_many_sigmoids(smp):
+    z, y = data("multiclass")
+    log_p = z.log_softmax(1).gather(1, y[:, None])
+    definition = (-((1 - log_p.exp()) ** 2) * log_p).mean()
+    same(core.focal_loss(z, y, **MULTI), definition)
+    differ(smp.FocalLoss("multiclass")(z, y), definition)
+    same(core.focal_loss(z.softmax(1), y, from_logits=False, **MULTI), definition)
+
+
+def test_trap_e25_focal_with_gamma_0_is_cross_entropy_not_a_share_of_it(monai, kornia):
+    z, y = data("multiclass")
+    ce = F.cross_entropy(z, y)
+    same(core.focal_loss(z, y, gamma=0, **MULTI), ce)
+    theirs = monai.FocalLoss(gamma=0.0, use_softmax=True, to_onehot_y=True)(z, y[:, None])
+    same(theirs, ce / 3)
+    same(kornia.focal_loss(z, y, alpha=None, gamma=0.0, reduction="mean"), ce / 3)
+
+
+def test_trap_e26_every_logit_takes_part_in_the_softmax(monai):
+    z, y = data("multiclass")
+    more = z.clone()
+    more[:, 0] += 100
+    criterion = monai.FocalLoss(use_softmax=True, to_onehot_y=True, include_background=False)
+    same(criterion(z, y[:, None]), criterion(more, y[:, None]))
+    differ(core.focal_loss(z, y, **MULTI), core.focal_loss(more, y, **MULTI))
+
+
+@pytest.mark.parametrize("gamma", [0.1, 0.5, 0.9])
+def test_trap_e27_exponents_below_one_have_finite_gradients(smp, gamma):
+    z, y = torch.full((1, 1, 1, 1), 60.0, requires_grad=True), torch.ones(1, 1, 1, 1)
+    theirs = smp.FocalLoss("binary", gamma=gamma)(z, y)
+    assert torch.autograd.grad(theirs, z)[0].isnan().all()
+    assert torch.autograd.grad(core.focal_loss(z, y, gamma=gamma), z)[0].isfinite().all()
+    scores = torch.tensor([[[60.0], [0.0]]], requires_grad=True)
+    loss = core.focal_loss(scores, torch.zeros(1, 1).long(), gamma=gamma, **MULTI)
+    assert torch.autograd.grad(loss, scores)[0].isfinite().all()
+
+
+def test_trap_e30_reduction_none_is_one_number_per_pixel(smp):
+    z, y = data("multiclass")
+    assert smp.FocalLoss("multiclass", reduction="none")(z, y).ndim == 0
+    assert core.focal_loss(z, y, reduction="none", **MULTI).shape == y.shape
+
+
+def test_trap_e31_soft_targets_of_focal_stay_finite():
+    z, _ = data("binary")
+    assert core.focal_loss(10 * z, z.sigmoid(), gamma=1.5).isfinite()
+
+
+def test_trap_f33_soft_targets_are_best_predicted_as_they_are(monai):
+    y = torch.full((1, 1, 1, 4), 0.5, dtype=torch.float64)
+    p = y.clone().requires_grad_()
+    theirs = monai.DiceLoss(smooth_nr=0, smooth_dr=0)(p, y)
+    same(theirs, torch.tensor(0.5))  # 0 would be right
+    assert torch.autograd.grad(theirs, p)[0].max() < 0  # and it asks for more
+    assert core.dice_loss(p, y, from_logits=False) == 0
+
+
+def test_trap_f36_smooth_has_one_meaning(smp):
+    z, y = data("binary")
+    same(core.dice_loss(z, y, smooth=2.0), smp.DiceLoss("binary", smooth=1.0)(z, y))
+    p, y = torch.tensor([[0.5, 1.0]]), torch.tensor([[0, 1]])
+    ours = core.dice_loss(p, y, smooth=1.0, from_logits=False)
+    same(ours, torch.tensor(1 - 3 / 3.5))
+
+
+def test_trap_f37_weights_are_divided_out_again(monai):
+    z, y = data("multiclass")
+    weight = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    each = core.dice_loss(z, y, reduction="none", **MULTI)
+    same(core.dice_loss(z, y, weight=weight, **MULTI), (weight * each).sum() / 6)
+    options = {"softmax": True, "to_onehot_y": True, "batch": True}
+    theirs = monai.DiceLoss(weight=weight, **options)(z, y[:, None])
+    same(theirs, (weight * each).sum() / 3, rtol=1e-3)
+
+
+def test_trap_f38_losses_are_not_negative():
+    z, y = data("binary")
+    for loss in (core.dice_loss, core.jaccard_loss, core.tversky_loss, core.lovasz_hinge_loss):
+        assert loss(100 * (2.0 * y - 1), y) >= 0
+        assert loss(z, y) > 0
+
+
+def test_trap_g42_sums_do_not_overflow_half_precision(smp):
+    z = torch.full((1, 1, 512, 512), 5.0, dtype=torch.float16)
+    y = torch.ones(1, 1, 512, 512, dtype=torch.float16)
+    assert not smp.DiceLoss("binary")(z, y) < 0.1
+    assert core.dice_loss(z, y) < 0.01
