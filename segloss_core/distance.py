@@ -216,7 +216,7 @@ def _two_nearest(instances: Tensor, spacing: Sequence[float] | None, reach: floa
     steps = _steps(spacing, instances.ndim - 1)
 
     ids = instances.long()
-    inside = torch.where(ids > 0, 0.0, torch.inf)
+    inside = torch.zeros_like(ids, dtype=torch.float32).masked_fill(ids == 0, torch.inf)
     nearest = _Nearest(inside, ids, torch.full_like(inside, torch.inf), ids)
     if ids.numel() == 0:
         return nearest
@@ -242,8 +242,7 @@ def _at_or_before(ids: Tensor, step: float) -> _Nearest:
     changed = (ids > 0) & (previous >= 0) & (_pick(ids, previous) != ids)
     other = torch.where(changed, previous, -1).cummax(1).values
     first, second = (
-        torch.where(p < 0, torch.inf, ((place - p) * step).to(torch.get_default_dtype()) ** 2)
-        for p in (last, other)
+        ((place - p).float() * step).square().masked_fill(p < 0, torch.inf) for p in (last, other)
     )
     return _Nearest(first, _pick(ids, last), second, _pick(ids, other))
 

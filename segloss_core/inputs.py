@@ -176,7 +176,8 @@ def find_valid(
                 f"ignore_index: expected None for a target of class probabilities (use mask), "
                 f"got {ignore_index}"
             )
-        valid = _spread("target", target != ignore_index, mode, shape)
+        wide = target if target.is_floating_point() else target.long()  # -100 is 156 in uint8
+        valid = _spread("target", wide != ignore_index, mode, shape)
     if mask is not None:
         check_tensor("mask", mask, target.device)
         if mask.dtype != torch.bool:
@@ -272,8 +273,11 @@ def check_range(name: str, x: Tensor, low: float, high: float, what: str = "valu
 
 
 def peek(x: Tensor) -> float | None:
-    """The value of a scalar tensor, which waits for a GPU; None where there is none to look at:
-    under torch.compile and torch.export, under vmap, on fake and meta tensors."""
+    """The value of a scalar tensor, which waits for a GPU.
+
+    None where there is none to look at: under torch.compile, torch.export and vmap, and on fake
+    and meta tensors.
+    """
     if torch.compiler.is_compiling():
         return None
     try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from .inputs import BINARY_MODES, BinaryMode, Pixels, check_count, prepare
 from .module import LossModule, options_of
 from .reduction import Classes, Reduction, reduce_classes
 from .sums import fill_empty, gather_over_ranks, ratio, region_sums, sum_over_ranks, wide
+
+if TYPE_CHECKING:  # torch may be built without it
+    from torch.distributed import ProcessGroup
 
 
 def lovasz_hinge_loss(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from .inputs import (
     MODES,
@@ -21,6 +22,9 @@ from .inputs import (
 )
 from .reduction import Classes, Reduction, reduce_classes
 from .sums import Sums, gather_sums, max_over_ranks, ratio, total, total_by_class
+
+if TYPE_CHECKING:  # torch may be built without it
+    from torch.distributed import ProcessGroup
 
 
 def dice_score(

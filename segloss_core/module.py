@@ -23,9 +23,9 @@ class LossModule(nn.Module):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        function = vars(cls.__init__).get("function")  # set by options_of
-        if function is None:  # a user's subclass with its own constructor
-            return
+        if "__init__" not in vars(cls) or "function" not in vars(cls.__init__):
+            return  # somebody's subclass of a loss
+        function = vars(cls.__init__)["function"]
         names = inspect.signature(function).parameters
         cls.function = staticmethod(function)
         cls.options = tuple(inspect.signature(cls).parameters)

@@ -163,6 +163,7 @@ def weighted_cross_entropy_loss(
         Empty: with nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
+        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
 
     Example:
         >>> import torch

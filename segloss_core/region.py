@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from .inputs import Mode, check_bool, check_number, prepare
 from .module import LossModule, options_of
 from .reduction import Classes, Reduction, reduce_classes
 from .sums import fill_empty, ratio, region_sums
+
+if TYPE_CHECKING:  # torch may be built without it
+    from torch.distributed import ProcessGroup
 
 
 def dice_loss(

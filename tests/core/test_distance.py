@@ -46,7 +46,7 @@ def test_random_label_images(data):
 
 @pytest.mark.parametrize("count", [2, 20, 400])
 def test_round_instances(count):
-    ids = blobs(count, 64)
+    ids = blobs(count, 40)
     check(ids)
     check(ids, spacing=[2.0, 0.5])
 

@@ -102,6 +102,11 @@ def test_a_module_may_be_subclassed():
         def forward(self, input, target, **batch):
             return self.scale * super().forward(input, target, **batch)
 
+    class Plain(core.DiceLoss):
+        """Nothing but a name."""
+
+    assert Plain.__doc__ == "Nothing but a name."
+    assert Plain(smooth=1.0).smooth == 1.0
     z, y = torch.randn(2, 3, 5), torch.randint(3, (2, 5))
     expected = 2 * core.dice_loss(z, y, mode="multiclass")
     torch.testing.assert_close(Scaled(2.0)(z, y), expected)
