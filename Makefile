@@ -21,7 +21,7 @@ test: book ## ruff, mypy, pytest (core, notebooks, site) and nbval on every note
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest --doctest-modules
-	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 book
+	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 book
 
 notebooks: $(READY) ## write an executed notebook per chapter and language into _build/notebooks/
 	@$(BIN)/python -m book.editions notebooks
@@ -37,5 +37,5 @@ clean: ## remove everything built (.venv stays)
 
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@

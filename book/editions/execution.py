@@ -6,6 +6,7 @@ core, the book's own modules and data, and the installed versions.
 """
 
 import hashlib
+import os
 import platform
 import re
 from collections.abc import Iterable
@@ -103,6 +104,7 @@ def _is_cached(cache, code: NotebookNode) -> bool:
 
 def _run(job: tuple[Path, NotebookNode]) -> tuple[NotebookNode, str | None]:
     path, code = job
+    os.environ["OMP_NUM_THREADS"] = "1"  # notebooks side by side must not share their cores
     result = single_nb_execution(
         code,
         cwd=str(path.parent),

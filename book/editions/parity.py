@@ -34,7 +34,7 @@ _MARKDOWN = (
     .use(myst_block_plugin)
     .use(colon_fence_plugin)
 )
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _TARGET = re.compile(r".*<([^<>]+)>", re.DOTALL)  # of a role's "text <target>"
 
 

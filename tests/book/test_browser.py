@@ -72,6 +72,21 @@ def test_a_phone_does_not_scroll_sideways(tab, site: Path, page: Path) -> None:
         assert box is None or box["x"] + box["width"] <= PHONE["width"] + 1
 
 
+# Formulas in a line that stick out of their paragraph, item or cell, where nothing scrolls.
+CUT_FORMULAS = """() => [...document.querySelectorAll("article mjx-container:not([display])")]
+  .filter((formula) => {
+    const block = formula.closest("p, li, td, th, figcaption, h1, h2, h3, dd");
+    return formula.offsetParent && !formula.closest("table")
+      && formula.getBoundingClientRect().right > block.getBoundingClientRect().right + 1;
+  })
+  .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dd").innerText)"""
+
+
+def test_no_formula_in_a_line_is_cut_off_on_a_phone(tab, site: Path, page: Path) -> None:
+    view = tab(path_of(site, page), viewport=PHONE)
+    assert view.evaluate(CUT_FORMULAS) == []
+
+
 def test_dark_mode_keeps_the_colours_of_figures(tab, site: Path, page: Path) -> None:
     view = tab(path_of(site, page), color_scheme="dark")
     assert view.locator("html").get_attribute("data-theme") == "dark"
