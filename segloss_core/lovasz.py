@@ -74,7 +74,8 @@ def lovasz_hinge_loss(
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed.
+        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
+        that memory grows with their number.
         Probabilities: z is log p - log(1 - p), each with 1e-12 added to its argument.
 
     Example:
@@ -166,7 +167,8 @@ def lovasz_softmax_loss(
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed.
+        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
+        that memory grows with their number; with `bins` only histograms are exchanged.
 
     Example:
         >>> import torch
