@@ -110,6 +110,7 @@ def _run(job: tuple[Path, NotebookNode]) -> tuple[NotebookNode, str | None]:
         cwd=str(path.parent),
         timeout=TIMEOUT,
         allow_errors=False,
+        coalesce_streams=True,  # a line that was printed in pieces is one line
         extra_arguments=["--log-level=ERROR"],  # a notice about kernels on other machines
     )
     error = None if result.err is None else re.sub(r"\x1b\[[0-9;]*m", "", str(result.err))
