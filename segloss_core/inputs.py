@@ -77,6 +77,10 @@ class Pixels(NamedTuple):
 
     def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
         """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
+        if isinstance(value, Tensor) and value.ndim == 0:  # a number that was computed
+            check_tensor(name, value, self.scores.device)
+            check_range(name, value, 0, high)
+            return value.to(self.scores.dtype)
         if isinstance(value, Tensor):
             return check_class_vector(name, value, self.scores, self.classes, high).unsqueeze(-1)
         check_number(name, value, high=high)
@@ -248,8 +252,8 @@ def check_count(name: str, value: object) -> int:
 def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not low <= value <= high:
-        raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value}")
+    if not (low <= value <= high and math.isfinite(value)):
+        raise ValueError(f"{name}: expected a number in {_interval(low, high)}, got {value}")
 
 
 def check_tensor(name: str, value: object, device: torch.device | None = None) -> Tensor:
@@ -266,10 +270,15 @@ def check_range(name: str, x: Tensor, low: float, high: float, what: str = "valu
     smallest, largest = peek(x.amin()), peek(x.amax())
     if smallest is None or largest is None:
         return
-    if not (low <= smallest and largest <= high):  # also true of NaN
+    if not (low <= smallest and largest <= high and math.isfinite(largest)):  # also true of NaN
         raise ValueError(
-            f"{name}: expected {what} in [{low}, {high}], got values from {smallest} to {largest}"
+            f"{name}: expected {what} in {_interval(low, high)}, "
+            f"got values from {smallest} to {largest}"
         )
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{low}, {high}" + ("]" if math.isfinite(high) else ")")
 
 
 def peek(x: Tensor) -> float | None:

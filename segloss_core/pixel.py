@@ -55,7 +55,7 @@ def cross_entropy_loss(
         mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
             (a sigmoid per channel). Default "binary".
         weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        pos_weight: Factor of the positive term, a number or (C,); binary and multilabel.
+        pos_weight: Factor of the positive term, finite: a number or (C,); binary and multilabel.
             Default: 1.
         label_smoothing: Share s in [0, 1] of the target that is spread evenly over the classes;
             y becomes (1 - s) y + s / C, with C = 2 in binary and multilabel mode. Default 0.
@@ -142,7 +142,8 @@ def weighted_cross_entropy_loss(
         input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
         target: Binary: as input or without the channel; multilabel: (B, C, *).
             Bool, {0, 1} or floats in [0, 1].
-        beta: Factor of the positive term, non-negative: a number, or (C,) for one per channel.
+        beta: Factor of the positive term, finite and non-negative: a number, or (C,) for one per
+            channel.
         mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
         pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
         ignore_index: Target pixels with this value are void. Default: none are.
@@ -339,8 +340,8 @@ def focal_loss(
     check_number("gamma", gamma)
     check_choice("normalizer", normalizer, get_args(Normalizer))
     # (1 - p)^gamma is exp(gamma log(1 - p)): its slope stays finite at p = 1 for gamma < 1.
-    if mode == "multiclass":  # eq-focal-softmax
-        y, log_p, log_q, alpha = _focal_terms(pixels, alpha)
+    if mode == "multiclass":
+        y, log_p, log_q, alpha = _focal_terms(pixels, alpha)  # eq-focal-softmax
         losses = -(alpha * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
     else:  # eq-focal
         y, log_p, log_q = pixels.target, F.logsigmoid(pixels.logits), F.logsigmoid(-pixels.logits)

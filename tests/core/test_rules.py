@@ -392,3 +392,20 @@ def test_cuda_gives_the_same(case: Case):
     other, other_grad = value_and_gradient(case, z.cuda(), y.cuda(), **options, **cuda)
     torch.testing.assert_close(other.cpu(), value)
     torch.testing.assert_close(other_grad.cpu(), grad)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("weighted_cross_entropy_loss", "beta"),
+        ("balanced_cross_entropy_loss", "beta"),
+        ("cross_entropy_loss", "pos_weight"),
+        ("focal_loss", "alpha"),
+    ],
+)
+def test_a_computed_number_is_a_number(name: str, option: str):
+    """A tensor without dimensions, as `negatives / positives` is one."""
+    z, y = torch.randn(2, 6), torch.arange(12).reshape(2, 6) % 3 == 0
+    value = torch.tensor(0.7, dtype=torch.float64)
+    loss = getattr(core, name)
+    torch.testing.assert_close(loss(z, y, **{option: value}), loss(z, y, **{option: 0.7}))
