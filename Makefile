@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
 .PHONY: help book serve test notebooks refresh parity clean
@@ -16,12 +17,13 @@ book: $(READY) ## build both editions into _build/site/
 serve: $(READY) ## build the book and serve it on 127.0.0.1:8000
 	@$(BIN)/python -m book.editions serve
 
-test: book ## ruff, mypy, pytest (core, notebooks, site) and nbval on every notebook
+test: export OMP_NUM_THREADS = 1 # the workers must not share their cores
+test: book $(PEERS) ## ruff, mypy, pytest (core, notebooks, site) and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest --doctest-modules
-	OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=300 book
+	$(BIN)/pytest -q -n 2 --doctest-modules
+	$(BIN)/pytest -q -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout=300 book
 
 notebooks: $(READY) ## write an executed notebook per chapter and language into _build/notebooks/
 	@$(BIN)/python -m book.editions notebooks
@@ -38,4 +40,8 @@ clean: ## remove everything built (.venv stays)
 $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -qq --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(PEERS): tests/core/peers.txt $(READY) # what the core is compared with
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r $<
 	@touch $@

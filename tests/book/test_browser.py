@@ -44,7 +44,8 @@ def tab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         page = context.new_page()
         listen(page)
-        page.goto(address + path, wait_until="networkidle")
+        page.goto(address + path)
+        page.evaluate("window.MathJax?.startup.promise.then(() => null)")
         return page
 
     yield open_page
@@ -76,7 +77,7 @@ def test_a_phone_does_not_scroll_sideways(tab, site: Path, page: Path) -> None:
 CUT_FORMULAS = """() => [...document.querySelectorAll("article mjx-container:not([display])")]
   .filter((formula) => {
     const block = formula.closest("p, li, td, th, figcaption, h1, h2, h3, dd");
-    return formula.offsetParent && !formula.closest("table")
+    return formula.checkVisibility() && !formula.closest("table")
       && formula.getBoundingClientRect().right > block.getBoundingClientRect().right + 1;
   })
   .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dd").innerText)"""

@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from book.editions import parity
+from book.editions import ROOT, chapters, parity
 from book.editions.edition import LANGUAGES
 from book.editions.storage import stored
 
@@ -117,3 +118,21 @@ def test_numbers_in_prose_are_printed_by_the_chapter(notebook: NotebookNode, lan
         and not re.search(rf"(?<![\d.]){re.escape(number.replace(',', ''))}(?!\d)", everything)
     ]
     assert missing == []
+
+
+def test_equations_named_in_the_core_stand_in_the_book() -> None:
+    """A comment such as ``# eq-dice`` leads a reader of the code to the derivation."""
+    named = {
+        name
+        for path in (ROOT / "segloss_core").glob("*.py")
+        for name in re.findall(r"# (eq-[a-z-]+)", path.read_text(encoding="utf-8"))
+    }
+    labels = {
+        content
+        for path in chapters()
+        for pair in parity.pairs(nbformat.read(path, as_version=4))
+        for kind, content in parity.shared_parts(pair.en)
+        if kind == "label"
+    }
+    assert named
+    assert named <= labels
