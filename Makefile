@@ -17,7 +17,8 @@ book: $(READY) ## build both editions into _build/site/
 serve: $(READY) ## build the book and serve it on 127.0.0.1:8000
 	@$(BIN)/python -m book.editions serve
 
-test: export OMP_NUM_THREADS = 1 # the workers must not share their cores
+# The workers must not share their cores.
+test: export OMP_NUM_THREADS = 1
 test: book $(PEERS) ## ruff, mypy, pytest (core, notebooks, site) and nbval on every notebook
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
