@@ -52,7 +52,7 @@ def use_style() -> None:
     plt.rcParams.update(
         {
             "figure.figsize": (WIDTH, 3.6),
-            "figure.dpi": 200,
+            "figure.dpi": 170,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
             "savefig.facecolor": "white",

@@ -92,7 +92,8 @@ def notebooks() -> None:
             nbformat.write(edition(notebook, lang), target)
     for lang in LANGUAGES:
         for module in (ROOT / "book").glob("*.py"):
-            shutil.copy(module, NOTEBOOKS / lang)
+            if module.name != "conftest.py":
+                shutil.copy(module, NOTEBOOKS / lang)
         shutil.copytree(ROOT / "book" / "data", NOTEBOOKS / lang / "data", dirs_exist_ok=True)
     print(f"The notebooks are in {NOTEBOOKS}")
 
