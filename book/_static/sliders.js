@@ -39,8 +39,8 @@
 
   // A disc of 100 pixels, predicted from the inside out: k pixels in all, first those of the disc.
   const tversky = (k, { α, β }) => {
-    const tp = Math.min(k, 100);
-    return 1 - tp / (tp + α * (k - tp) + β * (100 - tp));
+    const tp = Math.min(Math.max(k, 1e-9), 100); // at k = 0 the limit
+    return 1 - tp / (tp + α * Math.max(k - tp, 0) + β * (100 - tp));
   };
 
   const slider = (min, max, step, value) => ({ min, max, step, value });
@@ -61,13 +61,13 @@
       sliders: { "w₀": slider(0, 20, 0.5, 10), σ: slider(1, 15, 0.5, 5) },
       x: { label: "d₁ + d₂", min: 0, max: 40 },
       panels: [{
-        label: "w(x)", min: 0, max: 22,
+        label: "w(x)", min: 0, max: 24,
         curves: { w: (d, s) => 1 + s["w₀"] * Math.exp(-(d * d) / (2 * s.σ * s.σ)) },
       }],
     },
     tversky: {
       sliders: { α: slider(0, 1, 0.05, 0.3), β: slider(0, 1, 0.05, 0.7) },
-      x: { label: "|P|", min: 1, max: 200 },
+      x: { label: "|P|", min: 0, max: 200 },
       panels: [{ label: "TL", min: 0, max: 1, curves: { TL: tversky } }],
     },
   };
