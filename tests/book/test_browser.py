@@ -88,6 +88,16 @@ def test_no_formula_in_a_line_is_cut_off_on_a_phone(tab, site: Path, page: Path)
     assert view.evaluate(CUT_FORMULAS) == []
 
 
+def test_displayed_formulas_fit_a_screen(tab, site: Path, page: Path) -> None:
+    """On a phone a long formula scrolls inside its line; on a screen it is seen whole."""
+    view = tab(path_of(site, page), viewport={"width": 1280, "height": 900})
+    cut = """() => [...document.querySelectorAll("article div.math")]
+      .filter((box) => box.checkVisibility() && [box, ...box.querySelectorAll("mjx-container")]
+        .some((part) => part.scrollWidth > part.clientWidth + 1))
+      .map((box) => box.id || box.parentElement.innerText)"""
+    assert view.evaluate(cut) == []
+
+
 def test_dark_mode_keeps_the_colours_of_figures(tab, site: Path, page: Path) -> None:
     view = tab(path_of(site, page), color_scheme="dark")
     assert view.locator("html").get_attribute("data-theme") == "dark"
