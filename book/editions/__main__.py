@@ -16,7 +16,7 @@ from jupyter_book.sphinx import build_sphinx
 
 from . import BUILD, ROOT, chapters, parity
 from .edition import LANGUAGES, edition
-from .execution import NotebookError, execute
+from .execution import NotebookError, execute, executed
 from .storage import stored
 
 SITE = BUILD / "site"
@@ -100,9 +100,9 @@ def notebooks() -> None:
 
 def refresh() -> None:
     """Run every notebook and store its text outputs: what nbval compares with."""
-    paths = chapters()
-    for notebook, path in zip(execute(paths), paths, strict=True):
-        text = stored(notebook)
+    execute(chapters())  # side by side; below, each is read again in case it was edited meanwhile
+    for path in chapters():
+        text = stored(executed(path))
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
             print(f"refreshed {path.relative_to(ROOT)}")

@@ -127,7 +127,9 @@ def test_the_english_site_holds_no_hangul(site: Path) -> None:
 
 def test_the_korean_frame_speaks_korean(site: Path) -> None:
     for path in html_files(site / "ko"):
-        frame = strip(soup(path), "article.bd-article", "head", "#pst-page-toc-nav", ".math")
+        frame = strip(
+            soup(path), "article.bd-article", "head", "#pst-page-toc-nav", ".math", "code"
+        )
         for text in visible_texts(frame):
             assert LATIN_IN_KOREAN_FRAME.fullmatch(text) or not LATIN_WORD.search(text), text
 
