@@ -76,11 +76,11 @@ def test_a_phone_does_not_scroll_sideways(tab, site: Path, page: Path) -> None:
 # Formulas in a line that stick out of their paragraph, item or cell, where nothing scrolls.
 CUT_FORMULAS = """() => [...document.querySelectorAll("article mjx-container:not([display])")]
   .filter((formula) => {
-    const block = formula.closest("p, li, td, th, figcaption, h1, h2, h3, dd");
+    const block = formula.closest("p, li, td, th, figcaption, h1, h2, h3, dt, dd");
     return formula.checkVisibility() && !formula.closest("table")
       && formula.getBoundingClientRect().right > block.getBoundingClientRect().right + 1;
   })
-  .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dd").innerText)"""
+  .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dt, dd").innerText)"""
 
 
 def test_no_formula_in_a_line_is_cut_off_on_a_phone(tab, site: Path, page: Path) -> None:

@@ -145,6 +145,12 @@ def test_korean_prose_is_korean(site: Path, page: Path) -> None:
             assert len(LATIN_WORD.findall(text)) <= 5, text
 
 
+def test_no_markup_is_left_on_a_page(page: Path) -> None:
+    """CommonMark leaves the asterisks of ``**a**b`` where ``a`` ends in punctuation."""
+    article = strip(soup(page).select_one("article"), "pre", "code", ".math")
+    assert not re.findall(r".{0,20}(?:\*\*|\\[a-z]+|\]\().{0,20}", article.get_text())
+
+
 def test_downloads_are_the_edition_with_its_outputs(site: Path, page: Path) -> None:
     lang = lang_of(site, page)
     path = site / lang / "_sources" / page.relative_to(site / lang).with_suffix(".ipynb")
