@@ -108,6 +108,35 @@ def test_dark_mode_keeps_the_colours_of_figures(tab, site: Path, page: Path) -> 
         assert white == "rgb(255, 255, 255)"
 
 
+# Texts of which the contrast with what is painted behind them is below 4.5 to 1 (WCAG AA).
+FAINT_TEXTS = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) =>
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const color = channels(getComputedStyle(e).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const texts = "p, li, dt, dd, td, th, h1, h2, h3, a, summary";
+  return [...document.querySelectorAll(`article :is(${texts})`)]
+    .filter((e) => e.checkVisibility() && e.innerText.trim())
+    .filter((e) => {
+      const [a, b] = [channels(getComputedStyle(e).color), behind(e)].map(luminance);
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+    })
+    .map((e) => `${e.tagName} ${e.innerText.slice(0, 60)}`);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out(tab, site: Path, page: Path, scheme: str) -> None:
+    assert tab(path_of(site, page), color_scheme=scheme).evaluate(FAINT_TEXTS) == []
+
+
 def test_pictures_load(tab, site: Path, page: Path) -> None:
     view = tab(path_of(site, page))
     for picture in view.locator("article img").all():
