@@ -40,6 +40,11 @@ def test_it_was_run_in_order(notebook: NotebookNode) -> None:
     assert counts == list(range(1, len(counts) + 1)), "nbval compares no cell that was not run"
 
 
+def test_no_cell_hides_its_value_with_a_semicolon(notebook: NotebookNode) -> None:
+    """Jupyter hides it; nbval sees an object with an address in memory. Write ``_ = …``."""
+    assert not [cell for cell in code_cells(notebook) if cell.source.rstrip().endswith(";")]
+
+
 def test_outputs_are_text_without_images_errors_or_warnings(notebook: NotebookNode) -> None:
     for cell in code_cells(notebook):
         assert "execution" not in cell.metadata
