@@ -93,7 +93,7 @@ def unet_weight_map(
     border = w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2))  # eq-unet-weight
     if class_weight is None:
         return 1 + border
-    pair = check_class_vector("class_weight", class_weight, border, 2)
+    pair = check_class_vector("class_weight", class_weight, border.device, 2)
     return pair[(instances > 0).long()] + border
 
 

@@ -95,7 +95,7 @@ def lovasz_hinge_loss(
         input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
     )
     sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
-    margins = pixels.logits * (2 * pixels.target - 1)
+    margins = pixels.logits * (2 * pixels.labels - 1)
     errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
     losses = _lovasz_extension(errors, pixels, per_image, process_group)
     losses = fill_empty(losses, sums)
@@ -185,7 +185,7 @@ def lovasz_softmax_loss(
     pixels = prepare(
         input, target, mode, from_logits, ignore_index, mask, modes=("multiclass",), hard=True
     )
-    p, label = pixels.probabilities, pixels.target.unsqueeze(1)
+    p, label = pixels.probabilities, pixels.labels
     sums = region_sums(p, pixels, per_image, process_group)
     errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
     if bins is None:
@@ -208,7 +208,7 @@ def _lovasz_extension(
     errors: Tensor, pixels: Pixels, per_image: bool, process_group: ProcessGroup | None
 ) -> Tensor:
     """Errors (B, C, N), 0 under void, to losses (C,) or (B, C): one sort for all classes."""
-    label = pixels.target.unsqueeze(1) if pixels.has_ids else pixels.target
+    label = pixels.labels
     key = errors.detach()
     if pixels.valid is not None:  # void pixels come last, where they change no weight
         key = torch.where(pixels.valid, key, -1)
@@ -247,7 +247,7 @@ def _binned_extension(
     The pixels of a bin share the growth of J evenly, along the straight line from the counts
     before to the counts after. No weight leaves its bin, so the loss moves by one bin at most.
     """
-    label = pixels.target.unsqueeze(1)
+    label = pixels.labels
     level = (errors.detach() * bins).long().clamp(max=bins - 1)
     own = label * bins + level.gather(1, label)  # bin of the label's own error, in (C bins)
     one = pixels.select(torch.ones_like(label))

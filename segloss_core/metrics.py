@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,12 +14,11 @@ from .inputs import (
     check_choice,
     check_count,
     check_tensor,
-    class_ids,
     expect,
     find_valid,
+    hard_mask,
     peek,
     refuse,
-    shares,
 )
 from .reduction import Classes, Reduction, reduce_classes
 from .sums import Sums, gather_sums, max_over_ranks, ratio, total, total_by_class
@@ -188,19 +188,20 @@ def _hard_sums(
     expect(pred.shape == target.shape, "pred", f"shape {tuple(target.shape)}", pred.shape)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
 
-    if mode == "multiclass":
-        if num_classes is None:
-            num_classes = _largest_id(masks, valid, process_group) + 1
-        C = check_count("num_classes", num_classes)
-        p, y = (class_ids(name, x, valid, C).unsqueeze(1) for name, x in masks.items())
-        one = (torch.ones_like(y, dtype=torch.bool) if valid is None else valid).float()
-        overlap = total_by_class(one * (p == y), y, C)
-        predicted, actual = total_by_class(one, p, C), total_by_class(one, y, C)
-    else:
+    C = math.inf
+    if mode != "multiclass":
         refuse("num_classes", num_classes, mode)
-        p, y = (shares(name, x, mode, valid, torch.float32) for name, x in masks.items())
-        one = torch.ones_like(y) if valid is None else valid
-        overlap, predicted, actual = total(p * y), total(p), total(y)
+    elif num_classes is None:
+        C = _largest_id(masks, valid, process_group) + 1
+    else:
+        C = check_count("num_classes", num_classes)
+    p, y = (hard_mask(name, x, mode, valid, C) for name, x in masks.items())
+    one = (torch.ones_like(y) if valid is None else valid).float()
+    if mode == "multiclass":
+        overlap = total_by_class(one * (p == y), y, int(C))
+        predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
+    else:
+        overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
     sums = (overlap, predicted, actual, predicted, total(one))
     return gather_sums(sums, mode, torch.float32, per_image, process_group)
 
@@ -210,7 +211,7 @@ def _largest_id(
 ) -> int:
     largest = 0
     for name, x in masks.items():
-        ids = class_ids(name, x, valid)
+        ids = hard_mask(name, x, "multiclass", valid, math.inf)
         value = peek(ids.amax()) if ids.numel() else 0
         if value is None:
             raise ValueError("num_classes: expected an int under torch.compile, got None")

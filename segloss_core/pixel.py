@@ -15,7 +15,6 @@ from .inputs import (
     Pixels,
     check_bool,
     check_choice,
-    check_class_vector,
     check_number,
     prepare,
     refuse,
@@ -104,8 +103,9 @@ def pixel_cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """The cross entropy of each pixel, (B, 1, N) or (B, C, N), by torch's own losses."""
-    z, y = pixels.logits, pixels.target
+    z, y = pixels.logits, pixels.labels
     if pixels.mode == "multiclass":
+        y = y.squeeze(1) if pixels.has_ids else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
     y = y + label_smoothing * (0.5 - y)
@@ -251,7 +251,7 @@ def balanced_cross_entropy_loss(
     Chapter: balanced cross entropy.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
-    z, y = pixels.logits, pixels.target
+    z, y = pixels.logits, pixels.labels
     check_bool("per_image", per_image)
     check_number("eps", eps, high=0.5)
     if beta is None:
@@ -344,7 +344,8 @@ def focal_loss(
         y, log_p, log_q, alpha = _focal_terms(pixels, alpha)  # eq-focal-softmax
         losses = -(alpha * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
     else:  # eq-focal
-        y, log_p, log_q = pixels.target, F.logsigmoid(pixels.logits), F.logsigmoid(-pixels.logits)
+        z, y = pixels.logits, pixels.labels
+        log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
         positive = (gamma * log_q).exp() * y * log_p
         negative = (gamma * log_p).exp() * (1 - y) * log_q
         if alpha is not None:
@@ -368,7 +369,7 @@ def _class_weight(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
         return None
     if pixels.mode == "binary":
         refuse("weight", weight, pixels.mode)
-    weight = check_class_vector("weight", weight, pixels.scores, pixels.classes)
+    weight = pixels.class_vector("weight", weight)
     return weight if pixels.mode == "multiclass" else weight.unsqueeze(-1)
 
 
@@ -385,13 +386,13 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
         return None
     if pixels.mode == "multiclass":
-        return pixels.select(weight[pixels.target].unsqueeze(1)).sum()
+        return pixels.select(weight[pixels.labels]).sum()
     return pixels.select(weight.expand_as(pixels.target)).sum()
 
 
 def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
     """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
-    negatives, valid = pixels.select(1 - pixels.target).sum(-1), pixels.valid_count()
+    negatives, valid = pixels.select(1 - pixels.labels).sum(-1), pixels.valid_count()
     if not per_image:
         negatives, valid = negatives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
     return ratio(negatives, valid).unsqueeze(-1)
@@ -403,11 +404,9 @@ def _focal_terms(
     """y, log p, log(1 - p) and alpha of the classes that matter: (B, C, N), or (B, 1, N) where
     the target names the only one."""
     log_p = pixels.logits.log_softmax(1)
-    weight = (
-        None if alpha is None else check_class_vector("alpha", alpha, pixels.scores, pixels.classes)
-    )
+    weight = None if alpha is None else pixels.class_vector("alpha", alpha)
     if pixels.has_ids:
-        label = pixels.target.unsqueeze(1)
+        label = pixels.labels
         rest = log_p.scatter(1, label, -torch.inf)
         alpha = 1.0 if weight is None else weight[label]
         return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), alpha
@@ -415,12 +414,12 @@ def _focal_terms(
     top = log_p.argmax(1, keepdim=True)
     rest = log_p.scatter(1, top, -torch.inf)
     log_q = torch.log1p(-rest.exp()).scatter(1, top, rest.logsumexp(1, keepdim=True))
-    return pixels.target, log_p, log_q, 1.0 if weight is None else weight.unsqueeze(-1)
+    return pixels.labels, log_p, log_q, 1.0 if weight is None else weight.unsqueeze(-1)
 
 
 def _positives(pixels: Pixels) -> Tensor:
     """The sum of y over the valid pixels; with several classes, of all but class 0."""
     if pixels.has_ids:
-        return pixels.select(pixels.target.unsqueeze(1) > 0).sum()
-    y = pixels.target
+        return pixels.select(pixels.labels > 0).sum()
+    y = pixels.labels
     return y[:, 1:].sum() if pixels.mode == "multiclass" else y.sum()

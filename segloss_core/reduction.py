@@ -84,4 +84,5 @@ def _class_weight(weight: Tensor | None, losses: Tensor, mode: Mode) -> Tensor:
         return losses.new_ones(losses.shape[-1])
     if mode == "binary":
         refuse("weight", weight, mode)
-    return check_class_vector("weight", weight, losses, losses.shape[-1])
+    vector = check_class_vector("weight", weight, losses.device, losses.shape[-1])
+    return vector.to(losses.dtype)

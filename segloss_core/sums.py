@@ -35,13 +35,11 @@ def region_sums(
     squared: bool = False,
 ) -> Sums:
     """The sums of p (B, C, N) and the target, over the batch of all ranks unless `per_image`."""
-    y = pixels.target
+    y = pixels.labels
     mass = total(p)
     if pixels.has_ids:
-        label = y.unsqueeze(1)
-        overlap = total_by_class(p.gather(1, label), label, pixels.classes)
-        ones = pixels.select(torch.ones_like(label))
-        actual = total_by_class(ones, label, pixels.classes)
+        overlap = total_by_class(p.gather(1, y), y, pixels.classes)
+        actual = total_by_class(pixels.select(torch.ones_like(y)), y, pixels.classes)
     elif pixels.soft and not squared:
         overlap, actual = total(torch.minimum(p, y)), total(y)  # eq-soft-overlap
     else:
