@@ -21,7 +21,7 @@ from .inputs import (
     refuse,
 )
 from .reduction import Classes, Reduction, reduce_classes
-from .sums import Sums, gather_sums, max_over_ranks, ratio, total, total_by_class
+from .sums import Regions, add_regions, max_over_ranks, ratio, total, total_by_class
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
@@ -91,9 +91,11 @@ def dice_score(
 
     Chapter: overlap measures.
     """
-    sums = _hard_sums(pred, target, mode, num_classes, per_image, ignore_index, mask, process_group)
-    score = _score(2 * sums.overlap, sums.predicted + sums.actual)  # eq-dice-coefficient
-    return reduce_classes(score, sums, classes, None, reduction)
+    overlap, predicted, regions = _hard_sums(
+        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
+    )
+    score = _score(2 * overlap, predicted + regions.actual)  # eq-dice-coefficient
+    return reduce_classes(score, regions, classes, None, reduction)
 
 
 def jaccard_index(
@@ -160,9 +162,11 @@ def jaccard_index(
 
     Chapter: overlap measures.
     """
-    sums = _hard_sums(pred, target, mode, num_classes, per_image, ignore_index, mask, process_group)
-    score = _score(sums.overlap, sums.predicted + sums.actual - sums.overlap)  # eq-iou
-    return reduce_classes(score, sums, classes, None, reduction)
+    overlap, predicted, regions = _hard_sums(
+        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
+    )
+    score = _score(overlap, predicted + regions.actual - overlap)  # eq-iou
+    return reduce_classes(score, regions, classes, None, reduction)
 
 
 def _hard_sums(
@@ -174,7 +178,7 @@ def _hard_sums(
     ignore_index: int | None,
     mask: Tensor | None,
     process_group: ProcessGroup | None,
-) -> Sums:
+) -> tuple[Tensor, Tensor, Regions]:
     """The counts of two hard masks in place of the sums of probabilities."""
     check_choice("mode", mode, MODES)
     masks = {"pred": pred, "target": target}
@@ -202,8 +206,12 @@ def _hard_sums(
         predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
     else:
         overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
-    sums = (overlap, predicted, actual, predicted, total(one))
-    return gather_sums(sums, mode, torch.float32, per_image, process_group)
+    overlap, predicted, actual, count = add_regions(
+        (overlap, predicted, actual, total(one)), per_image, process_group
+    )
+    sums = (actual, predicted, count)
+    regions = Regions.of(sums, mode, torch.float32, per_image, process_group)
+    return overlap, predicted, regions
 
 
 def _largest_id(
