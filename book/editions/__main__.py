@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
 from . import BUILD, ROOT, chapters, parity
+from .alone import alone
 from .edition import LANGUAGES, edition
 from .execution import NotebookError, execute, executed
 from .storage import stored
@@ -83,18 +84,13 @@ def _write_front_doors() -> None:
 
 
 def notebooks() -> None:
-    """Write a clean executed notebook per chapter and language, with what they import."""
+    """Write a clean executed notebook per chapter and language; each can be taken alone."""
     paths = chapters()
     for notebook, path in zip(execute(paths), paths, strict=True):
         for lang in LANGUAGES:
             target = NOTEBOOKS / lang / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(edition(notebook, lang), target)
-    for lang in LANGUAGES:
-        for module in (ROOT / "book").glob("*.py"):
-            if module.name != "conftest.py":
-                shutil.copy(module, NOTEBOOKS / lang)
-        shutil.copytree(ROOT / "book" / "data", NOTEBOOKS / lang / "data", dirs_exist_ok=True)
+            nbformat.write(alone(edition(notebook, lang)), target)
     print(f"The notebooks are in {NOTEBOOKS}")
 
 
