@@ -14,6 +14,7 @@ module                  what it does
 ``publishing``          buttons that lead to the repository, to Colab and to Binder
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed
+``draft``               starts a new chapter, and lists what of it is still to be written
 ``__main__``            the commands behind ``make book``, ``notebooks``, ``refresh``, ``parity``
 ======================= ==========================================================================
 
