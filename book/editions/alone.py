@@ -1,9 +1,10 @@
 """A notebook that can be taken alone: its first cell unpacks what it imports.
 
 Who downloads one chapter, or opens it in Colab, has neither the core nor the modules and data
-that stand beside the chapters. They travel packed in the first cell, so nothing need have been
-published, and the notebook runs the code it was written with. Packages by others are installed
-by pip where they are missing.
+that stand beside the chapters. They travel packed in the first cell, in the folders they have in
+the repository, and the notebook runs in that copy of ``book/``. So nothing need have been
+published, and a notebook runs the code it was written with. Packages by others are installed by
+pip where they are missing.
 """
 
 import ast
@@ -14,7 +15,7 @@ import io
 import re
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from string import Template
@@ -26,6 +27,8 @@ from nbformat.v4 import new_code_cell
 from . import ROOT
 
 BOOK = ROOT / "book"
+MODULES = (BOOK, ROOT / "examples")  # where the modules are that chapters import
+DATA = (BOOK / "data", ROOT / "benchmarks")  # and the files that they read
 
 _SETUP = Template("""\
 # @title Run this cell first: it unpacks the modules and data that this notebook imports
@@ -33,14 +36,17 @@ def _set_up(folder, packages, archive):
     import base64
     import importlib
     import io
+    import os
     import subprocess
     import sys
     import zipfile
     from importlib.util import find_spec
     from pathlib import Path
 
-    zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))).extractall(folder)
-    sys.path.insert(0, str(Path(folder).resolve()))
+    if Path.cwd().parent.name != folder:  # it is, when the cell is run a second time
+        zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))).extractall(folder)
+        os.chdir(Path(folder, "book"))
+        sys.path[:0] = [str(Path(name).resolve()) for name in (".", "..", "../examples")]
 
     def missing():
         importlib.invalidate_caches()
@@ -73,7 +79,7 @@ def alone(notebook: NotebookNode) -> NotebookNode:
     setup = new_code_cell(
         _SETUP.substitute(
             # By its content: two notebooks of different versions can lie side by side.
-            folder=f"book-{hashlib.sha256(archive).hexdigest()[:8]}",
+            folder=f"segloss-{hashlib.sha256(archive).hexdigest()[:8]}",
             packages=repr(packages).replace("'", '"'),
             archive=base64.b64encode(archive).decode(),
         ),
@@ -86,7 +92,7 @@ def alone(notebook: NotebookNode) -> NotebookNode:
 def needs(code: str) -> tuple[dict[str, Path], dict[str, str]]:
     """What ``code`` imports, itself or through the book's own modules.
 
-    Returns the files of this repository by their name in the archive, and the packages by others
+    Returns the files of this repository by their place in it, and the packages by others
     as ``{module: name for pip}``.
     """
     files: dict[str, Path] = {}
@@ -123,30 +129,33 @@ def imports(source: str) -> set[str]:
 
 
 def _own_files(name: str) -> dict[str, Path]:
-    """The files of a module that stands beside the chapters, or of a package in the root."""
-    if (module := BOOK / f"{name}.py").is_file():
-        return {module.name: module}
-    return {path.relative_to(ROOT).as_posix(): path for path in (ROOT / name).rglob("*.py")}
+    """The files of a module that chapters import, or of a package in the root."""
+    modules = [folder / f"{name}.py" for folder in MODULES]
+    package = sorted((ROOT / name).rglob("*.py"))
+    return _by_place([path for path in modules if path.is_file()] or package)
 
 
 def _data_named_in(source: str) -> dict[str, Path]:
-    """The files in ``book/data`` whose folder, or whose own name, the source mentions."""
-    found = {
-        path.relative_to(BOOK).as_posix(): path
-        for entry in (BOOK / "data").iterdir()
-        if entry.suffix != ".md" and re.search(rf"""["']{re.escape(entry.name)}["'/]""", source)
+    """The files whose folder in one of ``DATA``, or whose own name there, the source mentions."""
+    named = [
+        path
+        for folder in DATA
+        for entry in folder.glob("*")
+        if re.search(rf"""["'/]{re.escape(entry.name)}["'/]""", source)
         for path in (entry, *entry.rglob("*"))
         if path.is_file()
-    }
-    if found:
-        found["data/ATTRIBUTION.md"] = BOOK / "data" / "ATTRIBUTION.md"
-    return found
+    ]
+    return _by_place([*named, BOOK / "data" / "ATTRIBUTION.md"]) if named else {}
+
+
+def _by_place(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.relative_to(ROOT).as_posix(): path for path in paths}
 
 
 def _packed(files: dict[str, Path]) -> bytes:
     """The files as a zip archive, the same bytes wherever and whenever it is made."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, path in {"LICENSE": ROOT / "LICENSE", **files}.items():
+        for name, path in _by_place([ROOT / "LICENSE", *files.values()]).items():
             archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

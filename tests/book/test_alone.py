@@ -12,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import ROOT
-from book.editions.alone import alone, imports, needs
+from book.editions.alone import MODULES, alone, imports, needs
 from book.editions.edition import LANGUAGES, edition
 from book.editions.execution import executed
 
@@ -72,6 +72,17 @@ def test_the_downloaded_notebook_runs_alone(
     assert str(ROOT) not in nbformat.writes(notebook)
 
 
+def test_the_setup_can_be_run_again(stranger: Path, tmp_path: Path) -> None:
+    """It leaves one folder, laid out like the repository, whatever is called how often."""
+    setup = alone(new_notebook(cells=[new_code_cell("from samples import DATA")])).cells[0].source
+    packages = sysconfig.get_path("purelib")
+    code = f"{setup}\n{setup}\nfrom samples import nuclei; print(nuclei().y.sum())"
+    done = run(stranger, tmp_path, "-c", code, packages=packages)
+    assert done.returncode == 0, done.stderr
+    [folder] = tmp_path.glob("segloss-*")
+    assert {path.name for path in folder.iterdir()} == {"LICENSE", "book"}
+
+
 def test_what_cannot_be_installed_is_named(stranger: Path, tmp_path: Path) -> None:
     setup = alone(new_notebook(cells=[new_code_cell("import figures, torch")])).cells[0]
     done = run(stranger, tmp_path, "-c", setup.source)
@@ -83,8 +94,8 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
     notebook = nbformat.read(chapter, as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     files, packages = needs(source)
-    here = {path.stem for path in (ROOT / "book").glob("*.py")} | {"segloss_core"}
-    brought = {name.partition("/")[0].removesuffix(".py") for name in files}
+    here = {path.stem for folder in MODULES for path in folder.glob("*.py")} | {"segloss_core"}
+    brought = {part.removesuffix(".py") for name in files for part in Path(name).parts}
     assert here & imports(source) <= brought
     assert not set(packages) & here
     for lang in LANGUAGES:
@@ -95,9 +106,9 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
 
 def test_needs_follows_modules_packages_and_data() -> None:
     files, packages = needs("from samples import nuclei\nimport math, segloss_core.pixel")
-    assert {"samples.py", "segloss_core/pixel.py", "data/ATTRIBUTION.md"} <= set(files)
-    assert "data/nuclei/nuclei_10_image.png" in files
-    assert "figures.py" not in files
+    assert {"book/samples.py", "segloss_core/pixel.py", "book/data/ATTRIBUTION.md"} <= set(files)
+    assert "book/data/nuclei/nuclei_10_image.png" in files
+    assert "book/figures.py" not in files
     assert packages == {"matplotlib": "matplotlib", "numpy": "numpy", "torch": "torch"}
 
 
