@@ -11,7 +11,7 @@ module                  what it does
 ``execution``           runs every notebook once; both editions read that one result
 ``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
 ``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
-``publishing``          buttons that lead to the repository, to Colab and to Binder
+``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed
 ``draft``               starts a new chapter, and lists what of it is still to be written

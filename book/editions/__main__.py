@@ -15,9 +15,9 @@ from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
 from . import BUILD, ROOT, chapters, draft, parity
-from .alone import alone
-from .edition import LANGUAGES, edition
+from .edition import LANGUAGES
 from .execution import execute, executed
+from .publishing import handed_out
 from .storage import NotebookError, read, stored
 
 SITE = BUILD / "site"
@@ -91,7 +91,7 @@ def notebooks() -> None:
         for lang in LANGUAGES:
             target = NOTEBOOKS / lang / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(alone(edition(notebook, lang)), target)
+            nbformat.write(handed_out(notebook, lang), target)
     print(f"The notebooks are in {NOTEBOOKS}")
 
 

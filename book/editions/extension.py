@@ -19,11 +19,10 @@ from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
 
 from . import BUILD
-from .alone import alone
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .korean_search import SearchKorean
-from .publishing import launch_the_edition, offer_the_source
+from .publishing import handed_out, launch_the_edition, offer_the_source
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
@@ -151,7 +150,7 @@ def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     for docname in app.env.found_docs:
         if path := _notebook(app.env, docname):
             target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
-            nbformat.write(alone(edition(executed(path), app.config.language)), target)
+            nbformat.write(handed_out(executed(path), app.config.language), target)
 
 
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:

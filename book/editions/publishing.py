@@ -1,4 +1,4 @@
-"""Where the book is published: buttons that lead to its repository, to Colab and to Binder.
+"""How the book is published: the notebooks it hands out, and the buttons that lead outside.
 
 The owner writes the address into ``repository`` of ``_config.yml``; without it no page has such a
 button. Source and issue buttons lead to the bilingual source on its branch. Colab and Binder open
@@ -6,7 +6,11 @@ what a reader of the page can run: the edition's notebook as the site hands it o
 that the site is published on (``.github/workflows/site.yml``).
 """
 
+from nbformat import NotebookNode
 from sphinx.application import Sphinx
+
+from .alone import alone
+from .edition import edition
 
 SITE_BRANCH = "gh-pages"
 
@@ -31,3 +35,8 @@ def launch_the_edition(app: Sphinx) -> None:
     options = app.config.html_theme_options
     options["repository_branch"] = SITE_BRANCH
     options["path_to_docs"] = f"{app.config.language}/_sources"
+
+
+def handed_out(notebook: NotebookNode, lang: str) -> NotebookNode:
+    """What a reader gets of an executed notebook: one language of it, which runs by itself."""
+    return alone(edition(notebook, lang))
