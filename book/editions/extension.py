@@ -22,7 +22,7 @@ from . import BUILD
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .korean_search import SearchKorean
-from .publishing import handed_out, launch_the_edition, offer_the_source
+from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
@@ -39,6 +39,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", offer_the_source)
     app.connect("builder-inited", launch_the_edition, priority=900)
     app.connect("env-get-outdated", find_outdated)
+    app.connect("env-purge-doc", drop_outdated_page)
     app.connect("source-read", read_edition)
     app.connect("html-page-context", link_to_siblings)
     app.connect("html-page-context", leave_summaries_unlabelled)

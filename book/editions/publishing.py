@@ -6,8 +6,11 @@ what a reader of the page can run: the edition's notebook as the site hands it o
 that the site is published on (``.github/workflows/site.yml``).
 """
 
+from pathlib import Path
+
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 from .alone import alone
 from .edition import edition
@@ -40,3 +43,9 @@ def launch_the_edition(app: Sphinx) -> None:
 def handed_out(notebook: NotebookNode, lang: str) -> NotebookNode:
     """What a reader gets of an executed notebook: one language of it, which runs by itself."""
     return alone(edition(notebook, lang))
+
+
+def drop_outdated_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Delete what was built of a page: it is built anew, unless its chapter is gone."""
+    for built in (f"{docname}.html", f"_sources/{docname}.ipynb"):
+        Path(app.outdir, built).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """The address in ``_config.yml`` switches on every button that leads outside, and only it does."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,14 +30,19 @@ def published(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, Be
     )
     assert filled == 1
     (folder / "_config.yml").write_text(config, encoding="utf-8")
-    (folder / "_toc.yml").write_text(f"format: jb-book\nroot: {PAGE}\n")
+    build(folder, f"root: {PAGE}")
+    return request.param, buttons(folder / "_build" / "html" / f"{PAGE}.html")
+
+
+def build(folder: Path, contents: str) -> None:
+    """Build some pages of the book with the configuration in ``folder``, into that folder."""
+    (folder / "_toc.yml").write_text(f"format: jb-book\n{contents}\n")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", ROOT]
     command += ["--config", folder / "_config.yml", "--toc", folder / "_toc.yml"]
     command += ["--path-output", folder]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stderr
-    return request.param, buttons(folder / "_build" / "html" / f"{PAGE}.html")
 
 
 def buttons(path: Path) -> BeautifulSoup:
@@ -86,3 +92,14 @@ def test_the_built_site_leads_to_what_it_publishes(site: Path, lang: str) -> Non
             name = f"book/{path.stem}"
             assert outward(page) == (expected(url, lang, name) if url else [])
             assert (site / lang / "_sources" / f"{name}.ipynb").is_file()
+
+
+def test_a_chapter_that_was_taken_out_leaves_no_page(tmp_path: Path) -> None:
+    shutil.copy(CONFIG, tmp_path)
+    html = tmp_path / "_build" / "html"
+    build(tmp_path, f"root: {PAGE}\nchapters:\n  - file: book/references")
+    gone = [html / "book/references.html", html / "_sources/book/references.ipynb"]
+    assert all(path.exists() for path in gone)
+    build(tmp_path, f"root: {PAGE}")
+    assert not any(path.exists() for path in gone)
+    assert (html / f"{PAGE}.html").exists()
