@@ -62,6 +62,7 @@ class Case:
     workload: Workload
     calls: dict[str, Call]
     expected: dict[str, Call] = field(default_factory=dict)  # of a peer with another convention
+    variants: dict[str, Call] = field(default_factory=dict)  # of segloss_core, each a case by name
 
 
 def cases(quick: bool, device: str) -> Iterator[Case]:
@@ -76,7 +77,9 @@ def cases(quick: bool, device: str) -> Iterator[Case]:
     else:
         yield from weight_maps(256, (5, 20), device)
     yield from binary(Workload((2, 1, 128, 128), device))
-    yield from multiclass(Workload((2, 4, 128, 128), device, 0.05), Workload((2, 4, 128, 128), device))
+    yield from multiclass(
+        Workload((2, 4, 128, 128), device, 0.05), Workload((2, 4, 128, 128), device)
+    )
 
 
 def binary(work: Workload) -> Iterator[Case]:
@@ -236,7 +239,12 @@ def multiclass(work: Workload, whole: Workload) -> Iterator[Case]:
     )
     tversky.expected["kornia"] = partial(core.tversky_loss, **ours, **options, per_image=True)
     yield tversky
-    dice = Case("Dice", "dice_loss", whole, {OURS: partial(core.dice_loss, target=whole.y, mode="multiclass")})
+    dice = Case(
+        "Dice",
+        "dice_loss",
+        whole,
+        {OURS: partial(core.dice_loss, target=whole.y, mode="multiclass")},
+    )
     dice.calls["textbook"] = lambda z: textbook.tversky(z, whole.y)
     yield dice
     yield from lovasz_softmax(whole)
@@ -245,15 +253,20 @@ def multiclass(work: Workload, whole: Workload) -> Iterator[Case]:
 def lovasz_softmax(work: Workload) -> Iterator[Case]:
     smp, kornia = losses_of("segmentation_models_pytorch"), losses_of("kornia")
     y = work.y
-    peers = {
-        "smp": lambda z: smp.LovaszLoss("multiclass")(z, y),
-        "kornia": lambda z: kornia.lovasz_softmax_loss(z, y),
-        "textbook": lambda z: textbook.lovasz_softmax(z, y),
-    }
-    per_image = {"kornia": partial(core.lovasz_softmax_loss, target=y, per_image=True)}
-    for name, options in (("Lovász softmax", {}), ("Lovász softmax, 4096 bins", {"bins": 4096})):
-        call = partial(core.lovasz_softmax_loss, target=y, **options)
-        yield Case(name, "lovasz_softmax_loss", work, {OURS: call, **peers}, per_image)
+    loss = partial(core.lovasz_softmax_loss, target=y)
+    yield Case(
+        "Lovász softmax",
+        "lovasz_softmax_loss",
+        work,
+        {
+            OURS: loss,
+            "smp": lambda z: smp.LovaszLoss("multiclass")(z, y),
+            "kornia": lambda z: kornia.lovasz_softmax_loss(z, y),
+            "textbook": lambda z: textbook.lovasz_softmax(z, y),
+        },
+        expected={"kornia": partial(loss, per_image=True)},
+        variants={"Lovász softmax, 4096 bins": partial(loss, bins=4096)},
+    )
 
 
 def weight_maps(size: int, counts: tuple[int, ...], device: str) -> Iterator[Case]:

@@ -1,0 +1,164 @@
+"""Measure segloss_core beside its peers and write benchmarks/results/<machine>.json and .md.
+
+    python -m benchmarks [--quick] [--device cuda]
+
+Times are of forward and backward, everybody in turn in one process; a ratio is a peer's time over
+that of segloss_core in the same round. Values are compared before times are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .table import write_table
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "segmentation_models_pytorch", "monai", "kornia", "scipy", "numpy")
+ROUNDS = 9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small inputs only; nothing written")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--part", help=argparse.SUPPRESS)  # what a child process measures
+    arguments = parser.parse_args()
+    if arguments.part:
+        rows = measure(arguments.part, arguments.quick, arguments.device)
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+
+    report: dict[str, Any] = {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "hardware": hardware(arguments.device),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "quick": arguments.quick,
+        "measurements": [],
+    }
+    memory = {}
+    for row in child("memory", 1, arguments):
+        memory[row["case"], row["workload"], row["implementation"]] = row["memory"]
+    threads = (1,) if arguments.device == "cuda" else (1, 2)
+    for count in threads:
+        for row in child("time", count, arguments):
+            key = row["case"], row["workload"], row["implementation"]
+            report["measurements"].append({**row, "threads": count, "memory": memory.get(key)})
+    report["scale"] = child("scale", 1, arguments)
+    if arguments.device == "cuda":
+        report["hardware"]["copy_gb_per_s"] = child("copy", 1, arguments)[0]["copy_gb_per_s"]
+
+    print(write_table(report))
+    if not arguments.quick:
+        RESULTS.mkdir(exist_ok=True)
+        name = "".join(c if c.isalnum() else "-" for c in report["hardware"]["name"].lower())
+        path = RESULTS / "-".join(filter(None, name.split("-")))
+        path.with_suffix(".json").write_text(
+            json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        )
+        path.with_suffix(".md").write_text(write_table(report))
+        print(f"written: {path}.json, {path}.md")
+
+
+def child(part: str, threads: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """A process of its own, with its threads bound to cores."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks", "--part", part]
+    command += ["--device", arguments.device, *(["--quick"] if arguments.quick else [])]
+    bound = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores", "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        command, env={**os.environ, **bound}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+def measure(part: str, quick: bool, device: str) -> list[dict[str, Any]]:
+    from . import scale
+    from .cases import cases
+
+    if part == "scale":
+        return scale.measure(device, (256, 512) if quick else scale.SIZES)
+    if part == "copy":
+        return [{"copy_gb_per_s": scale.copy_bandwidth()}]
+    rows = []
+    for case in tqdm(list(cases(quick, device)), desc=part):
+        rows += memory_rows(case) if part == "memory" else time_rows(case, device)
+    return rows
+
+
+def memory_rows(case: Any) -> list[dict[str, Any]]:
+    from .cases import OURS
+    from .measure import peak_memory
+
+    calls = {(case.name, name): call for name, call in case.calls.items()}
+    calls |= {(name, OURS): call for name, call in case.variants.items()}
+    return [
+        {
+            "case": name,
+            "workload": case.workload.name,
+            "implementation": implementation,
+            "memory": round(peak_memory(call, case.workload.z), 2),
+        }
+        for (name, implementation), call in calls.items()
+    ]
+
+
+def time_rows(case: Any, device: str) -> list[dict[str, Any]]:
+    from .cases import OURS
+    from .measure import check_values, interleave, spread
+
+    values = check_values(case)
+    small = case.workload.z.numel() < 2**18
+    times = interleave(case, ROUNDS, 20 if small else 1)
+    rows = []
+    for name, ours in {case.name: OURS, **{variant: variant for variant in case.variants}}.items():
+        for implementation in (ours, *(peer for peer in case.calls if peer != OURS)):
+            median, low, high = (round(t, 4) for t in spread(times[implementation]))
+            pairs = zip(times[implementation], times[ours], strict=True)
+            ratio = [round(r, 3) for r in spread([theirs / own for theirs, own in pairs])]
+            is_ours = implementation == ours
+            rows.append(
+                {
+                    "case": name,
+                    "loss": case.loss,
+                    "workload": case.workload.name,
+                    "device": device,
+                    "implementation": OURS if is_ours else implementation,
+                    "median_ms": median,
+                    "low_ms": low,
+                    "high_ms": high,
+                    "ratio": None if is_ours else ratio[0],
+                    "ratio_low": None if is_ours else ratio[1],
+                    "ratio_high": None if is_ours else ratio[2],
+                    "value": values[implementation],
+                }
+            )
+    return rows
+
+
+def hardware(device: str) -> dict[str, Any]:
+    import torch
+
+    cores = os.cpu_count()
+    memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    processor = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+            break
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{processor}, {cores} cores"
+    return {"name": name, "processor": processor, "cores": cores, "memory_gib": memory}
+
+
+if __name__ == "__main__":
+    main()

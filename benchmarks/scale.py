@@ -1,0 +1,79 @@
+"""How the cost of a loss grows with the image and with the number of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+import segloss_core as core
+
+from .cases import Call, Workload, cell_image
+from .measure import step
+
+SIZES = (256, 512, 1024, 2048, 4096)
+CLASSES = (2, 4, 8, 16, 32)
+
+
+def measure(device: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Nanoseconds per pixel: every loss over the sizes, softmax losses over the classes at 512."""
+    rows = []
+    for size in tqdm(sizes, desc="size"):
+        for loss, call, z in binary(size, device):
+            rows.append(row(loss, size, 1, call, z))
+        for loss, call, z in multiclass(size, 4, device):
+            rows.append(row(loss, size, 4, call, z))
+    for classes in tqdm(CLASSES, desc="classes"):
+        for loss, call, z in multiclass(512, classes, device):
+            if classes != 4:
+                rows.append(row(loss, 512, classes, call, z))
+    return rows
+
+
+def binary(size: int, device: str) -> list[tuple[str, Call, torch.Tensor]]:
+    work = Workload((1, 1, size, size), device)
+    ids = cell_image(size, (size // 32) ** 2).to(device) if size <= 1024 else None
+    y = {"target": work.y}
+    calls: list[tuple[str, Call]] = [
+        ("cross_entropy_loss, binary", lambda z: core.cross_entropy_loss(z, **y)),
+        ("weighted_cross_entropy_loss", lambda z: core.weighted_cross_entropy_loss(z, beta=3, **y)),
+        ("balanced_cross_entropy_loss", lambda z: core.balanced_cross_entropy_loss(z, **y)),
+        ("focal_loss, binary", lambda z: core.focal_loss(z, **y)),
+        ("dice_loss, binary", lambda z: core.dice_loss(z, **y)),
+        ("lovasz_hinge_loss", lambda z: core.lovasz_hinge_loss(z, **y)),
+    ]
+    rows = [(loss, call, work.z) for loss, call in calls]
+    return rows if ids is None else [*rows, ("unet_weight_map", core.unet_weight_map, ids)]
+
+
+def multiclass(size: int, classes: int, device: str) -> list[tuple[str, Call, torch.Tensor]]:
+    work = Workload((1, classes, size, size), device)
+    y = {"target": work.y}
+    several = {**y, "mode": "multiclass"}
+    calls: list[tuple[str, Call]] = [
+        ("cross_entropy_loss", lambda z: core.cross_entropy_loss(z, **several)),
+        ("focal_loss", lambda z: core.focal_loss(z, **several)),
+        ("dice_loss", lambda z: core.dice_loss(z, **several)),
+        ("jaccard_loss", lambda z: core.jaccard_loss(z, **several)),
+        ("tversky_loss", lambda z: core.tversky_loss(z, **several)),
+        ("lovasz_softmax_loss", lambda z: core.lovasz_softmax_loss(z, **y)),
+        ("lovasz_softmax_loss, bins", lambda z: core.lovasz_softmax_loss(z, bins=4096, **y)),
+    ]
+    return [(loss, call, work.z) for loss, call in calls]
+
+
+def row(loss: str, size: int, classes: int, call: Call, z: torch.Tensor) -> dict[str, Any]:
+    step(call, z)
+    best = min(step(call, z)[0] for _ in range(5 if size < 2048 else 3))
+    ns = round(1e6 * best / size**2, 2)
+    return {"loss": loss, "size": size, "classes": classes, "ns_per_pixel": ns}
+
+
+def copy_bandwidth() -> float:
+    """Gigabytes per second that a copy on the GPU reads and writes."""
+    x = torch.empty(2**28, dtype=torch.uint8, device="cuda")
+    best = min(
+        step(lambda _: x.clone(), torch.zeros(1, device="cuda").long())[0] for _ in range(20)
+    )
+    return round(2 * x.nbytes / best / 1e6, 1)
