@@ -91,7 +91,7 @@ def notebooks() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(edition(notebook, lang), target)
     for lang in LANGUAGES:
-        for module in (ROOT / "book").glob("*.py"):
+        for module in (*(ROOT / "book").glob("*.py"), *(ROOT / "examples").glob("*.py")):
             if module.name != "conftest.py":
                 shutil.copy(module, NOTEBOOKS / lang)
         shutil.copytree(ROOT / "book" / "data", NOTEBOOKS / lang / "data", dirs_exist_ok=True)
