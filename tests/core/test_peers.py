@@ -189,7 +189,8 @@ def migrations():
 @pytest.mark.parametrize(("peer", "theirs", "ours"), list(migrations()))
 def test_a_row_of_the_migration_tables_is_an_equation(request, peer, theirs, ours):
     """Same value and same gradient, on the same logits."""
-    criterion = eval(ours, {**vars(core), "torch": torch})
+    names = {"w": torch.tensor(3.0)}
+    criterion = eval(ours, vars(core) | names)
     modes = {m.mode for m in criterion.modules() if hasattr(m, "mode")} or {"multiclass"}
     (mode,) = modes
     z, y = data(mode, size=12)
@@ -201,8 +202,7 @@ def test_a_row_of_the_migration_tables_is_an_equation(request, peer, theirs, our
         target = y.float()
     elif theirs.startswith("LovaszHinge"):  # kornia takes no channel here
         target = y.squeeze(1)
-    peers = vars(request.getfixturevalue(peer))
-    their_loss = eval(theirs, {**peers, "torch": torch})(z, target)
+    their_loss = eval(theirs, vars(request.getfixturevalue(peer)) | names)(z, target)
     our_loss = criterion(z, y)
     same(our_loss, their_loss)
     same(*(torch.autograd.grad(loss, z)[0] for loss in (our_loss, their_loss)), atol=1e-6)
