@@ -32,6 +32,7 @@ def environment_digest() -> str:
     files = [
         *ROOT.glob("segloss_core/**/*.py"),
         *ROOT.glob("book/*.py"),
+        *ROOT.glob("examples/*.py"),
         *(path for path in ROOT.glob("book/data/**/*") if path.is_file()),
     ]
     digest = hashlib.sha256(platform.python_version().encode())

@@ -6,8 +6,11 @@ release that mends a trap shows here.
 
 import importlib
 import importlib.util
+import json
+import re
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,6 +110,14 @@ def test_monai_agrees_on_overlaps(monai, batch):
     same(core.tversky_loss(z, y, alpha=0.3, beta=0.7, **ours), tversky)
 
 
+def test_monai_agrees_on_dice_with_cross_entropy(monai):
+    """The answer to an exercise of the chapter."""
+    z, y = data("binary", size=12)
+    ours = {"dice": (1.0, core.DiceLoss()), "ce": (0.5, core.CrossEntropyLoss())}
+    theirs = monai.DiceCELoss(sigmoid=True, batch=True, lambda_ce=0.5)
+    same(core.CombinedLoss(ours)(z, y), theirs(z, y.double()))
+
+
 def test_monai_agrees_on_sigmoid_focal(monai):
     z, y = data("multilabel")
     theirs = monai.FocalLoss(gamma=2.0, alpha=0.25)(z, y.double())
@@ -149,6 +160,52 @@ def test_torch_agrees_on_binary_cross_entropy():
     theirs = F.binary_cross_entropy_with_logits(z, y.double(), pos_weight=pos_weight.view(3, 1, 1))
     same(core.cross_entropy_loss(z, y, mode="multilabel", pos_weight=pos_weight), theirs)
     same(core.weighted_cross_entropy_loss(z, y, mode="multilabel", beta=pos_weight), theirs)
+
+
+# ---- migration ----
+
+CHAPTER = Path(__file__).parents[2] / "book" / "11_choosing.ipynb"
+ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|", re.MULTILINE)
+
+
+def migrations():
+    """The rows of the chapter's migration tables: package, its call, the call here."""
+    cells = json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]
+    for peer in ("smp", "monai", "kornia"):
+        label = f"(sec-choosing-{peer})="
+        text = next(
+            source
+            for cell in cells
+            if "en" in cell["metadata"].get("tags", [])
+            and label in (source := "".join(cell["source"]))
+        )
+        table = text.split(label)[1].split("\n(sec-")[0]
+        rows = ROW.findall(table)
+        assert len(rows) >= 6
+        for theirs, ours in rows:
+            yield pytest.param(peer, theirs, ours, id=f"{peer}-{theirs}")
+
+
+@pytest.mark.parametrize(("peer", "theirs", "ours"), list(migrations()))
+def test_a_row_of_the_migration_tables_is_an_equation(request, peer, theirs, ours):
+    """Same value and same gradient, on the same logits."""
+    names = {"w": torch.tensor(3.0)}
+    criterion = eval(ours, vars(core) | names)
+    modes = {m.mode for m in criterion.modules() if hasattr(m, "mode")} or {"multiclass"}
+    (mode,) = modes
+    z, y = data(mode, size=12)
+    z = z.float().requires_grad_()
+    target = y
+    if peer == "monai":
+        target = y[:, None] if mode == "multiclass" else y.float()
+    elif "WithLogits" in theirs:  # torch's own name and its floats
+        target = y.float()
+    elif theirs.startswith("LovaszHinge"):  # kornia takes no channel here
+        target = y.squeeze(1)
+    their_loss = eval(theirs, vars(request.getfixturevalue(peer)) | names)(z, target)
+    our_loss = criterion(z, y)
+    same(our_loss, their_loss)
+    same(*(torch.autograd.grad(loss, z)[0] for loss in (our_loss, their_loss)), atol=1e-6)
 
 
 # ---- differences ----
@@ -373,6 +430,18 @@ def test_trap_f33_soft_targets_are_best_predicted_as_they_are(monai):
     same(theirs, torch.tensor(0.5))  # 0 would be right
     assert torch.autograd.grad(theirs, p)[0].max() < 0  # and it asks for more
     assert core.dice_loss(p, y, from_logits=False) == 0
+
+
+def test_trap_f35_the_exponent_belongs_to_each_class(smp):
+    """smp takes the mean of the classes first, so with gamma it is another loss."""
+    z, y = data("multiclass")
+    options = {"alpha": 0.3, "beta": 0.7, "gamma": 0.75}
+    each = core.tversky_loss(z, y, alpha=0.3, beta=0.7, reduction="none", **MULTI)
+    same(core.tversky_loss(z, y, **options, **MULTI), (each**0.75).mean())
+    z[:, 0] += 3  # classes that differ
+    each = core.tversky_loss(z, y, alpha=0.3, beta=0.7, reduction="none", **MULTI)
+    same(smp.TverskyLoss("multiclass", **options)(z, y), each.mean() ** 0.75)
+    differ(core.tversky_loss(z, y, **options, **MULTI), each.mean() ** 0.75)
 
 
 def test_trap_f36_smooth_has_one_meaning(smp):
