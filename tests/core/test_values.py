@@ -197,6 +197,27 @@ def test_binned_lovasz_is_off_by_one_bin_at_most(seed, bins, per_image):
     assert (exact_ - binned).abs().max() <= 1 / bins
 
 
+ERRORS = st.floats(0, 1) | st.integers(0, 8).map(lambda eighths: eighths / 8)  # ties, bin edges
+
+
+@given(
+    errors=st.lists(st.tuples(ERRORS, st.booleans()), min_size=1, max_size=60),
+    bins=st.integers(1, 10_000),
+)
+def test_binned_lovasz_keeps_its_bound_for_any_errors(errors, bins):
+    """The weights of each bin sum to the growth of the exact loss there, all together to 1."""
+    foreground = torch.tensor([[True, *[inside for _, inside in errors[1:]]]])
+    m = torch.tensor([[error for error, _ in errors]], dtype=torch.float64)
+    p = torch.where(foreground, 1 - m, m).requires_grad_()
+    both, y = torch.stack([1 - p, p], 1), foreground.long()
+    options = {"classes": [1], "from_logits": False}
+    binned = lovasz_softmax_loss(both, y, bins=bins, **options)
+    assert abs(binned - lovasz_softmax_loss(both, y, **options)) <= 1 / bins + 1e-12
+    (weights,) = torch.autograd.grad(binned, p)
+    assert (torch.where(foreground, -weights, weights) >= -1e-12).all()
+    torch.testing.assert_close(weights.abs().sum().item(), 1.0)
+
+
 @given(seed=st.integers(0, 2**16))
 def test_lovasz_of_ties_does_not_depend_on_the_order_of_pixels(seed):
     g = torch.Generator().manual_seed(seed)
