@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .inputs import Mode, check_class_vector, check_number, check_range, check_tensor, peek, prepare
 from .module import LossModule, options_of
-from .pixel import pixel_cross_entropy
+from .pixel import cross_entropy_kernel, pixel_cross_entropy
 from .reduction import Reduction, reduce_pixels
 
 
@@ -93,7 +93,7 @@ def unet_weight_map(
     border = w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2))  # eq-unet-weight
     if class_weight is None:
         return 1 + border
-    pair = check_class_vector("class_weight", class_weight, border, 2)
+    pair = check_class_vector("class_weight", class_weight, border.device, 2)
     return pair[(instances > 0).long()] + border
 
 
@@ -168,8 +168,14 @@ def distance_weighted_cross_entropy_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_tensor("instances", instances, input.device)
     weight = unet_weight_map(instances, w0, sigma, class_weight, spacing=spacing)
-    losses = pixels.spread("instances", weight) * pixel_cross_entropy(pixels)  # eq-unet
-    return reduce_pixels(losses, pixels, reduction, pixel_weight)
+    return reduce_pixels(
+        pixel_cross_entropy,
+        pixels,
+        reduction,
+        pixel_weight,
+        kernel=cross_entropy_kernel(pixels),
+        weight_map=pixels.spread("instances", weight),  # eq-unet
+    )
 
 
 class DistanceWeightedCrossEntropyLoss(LossModule):

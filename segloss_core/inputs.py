@@ -1,7 +1,7 @@
 """The door of the package: every call is checked here and leaves in one normal form, `Pixels`.
 
-Everything behind the door sees flat pixels in float32 or float64 with harmless values under the
-void ones, so no loss thinks about shapes, dtypes or void pixels again.
+Everything behind the door sees flat pixels, and takes from `Pixels` values in float32 or float64
+that are harmless under the void ones, so no loss thinks about shapes, dtypes or void pixels again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ LOG_EPS = 1e-12
 class Pixels(NamedTuple):
     """One checked call: B images of C channels and N pixels."""
 
-    scores: Tensor  # (B, C, N) logits or probabilities, at least float32, 0 under void
-    target: Tensor  # (B, N) class ids, or (B, C, N) in the dtype of the scores; 0 under void
+    input: Tensor  # (B, C, N), a view of what came where it can be; probabilities are in [0, 1]
+    target: Tensor  # (B, 1, N) class ids, or (B, C, N); as it came
     valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
     mode: Mode
     from_logits: bool
-    soft: bool  # the target was floating point, so it may lie between 0 and 1
+    soft: bool  # the target came as floating point, so it may lie between 0 and 1
     shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
 
     @property
@@ -39,16 +39,32 @@ class Pixels(NamedTuple):
 
     @property
     def classes(self) -> int:
-        return self.scores.shape[1]
+        return self.input.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is computed in, and returned."""
+        return torch.promote_types(self.input.dtype, torch.float32)
+
+    @property
+    def scores(self) -> Tensor:
+        """The input in `dtype`, 0 under void: before any softmax, whose gradient would be NaN."""
+        return self.select(self.input.to(self.dtype))
+
+    @property
+    def labels(self) -> Tensor:
+        """The target: (B, 1, N) class ids, or (B, C, N) in `dtype`; 0 under void."""
+        return self.select(self.target.to(torch.long if self.has_ids else self.dtype))
 
     @property
     def logits(self) -> Tensor:
         if self.from_logits:
             return self.scores
-        log_p = torch.log(self.scores + LOG_EPS)
+        p = self.scores
+        log_p = torch.log(p + LOG_EPS)
         if self.mode == "multiclass":
             return log_p
-        return log_p - torch.log(1 - self.scores + LOG_EPS)
+        return log_p - torch.log(1 - p + LOG_EPS)
 
     @property
     def probabilities(self) -> Tensor:
@@ -66,25 +82,30 @@ class Pixels(NamedTuple):
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
         if self.valid is not None:
             return self.valid.sum(-1)
-        images, channels, pixels = self.scores.shape
+        images, channels, pixels = self.input.shape
         channels = 1 if self.mode == "multiclass" else channels
-        return torch.full((images, channels), pixels, device=self.scores.device)
+        return torch.full((images, channels), pixels, device=self.input.device)
 
     def spread(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
-        check_tensor(name, x, self.scores.device)
+        check_tensor(name, x, self.input.device)
         return _spread(name, x, self.mode, self.shape)
 
     def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
         """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
         if isinstance(value, Tensor) and value.ndim == 0:  # a number that was computed
-            check_tensor(name, value, self.scores.device)
+            check_tensor(name, value, self.input.device)
             check_range(name, value, 0, high)
-            return value.to(self.scores.dtype)
+            return value.to(self.dtype)
         if isinstance(value, Tensor):
-            return check_class_vector(name, value, self.scores, self.classes, high).unsqueeze(-1)
+            return self.class_vector(name, value, high).unsqueeze(-1)
         check_number(name, value, high=high)
-        return self.scores.new_tensor(value)
+        return self.input.new_tensor(value, dtype=self.dtype)
+
+    def class_vector(self, name: str, value: object, high: float = math.inf) -> Tensor:
+        """A tensor (C,) of non-negative numbers, in `dtype`."""
+        vector = check_class_vector(name, value, self.input.device, self.classes, high)
+        return vector.to(self.dtype)
 
 
 def prepare(
@@ -112,41 +133,33 @@ def prepare(
         raise TypeError(f"target: expected integer class ids, got {target.dtype}")
     shape = _loss_shape(input, target, mode)
     valid = find_valid(target, mode, ignore_index, mask, shape)
-
-    scores = (_by_pixel(input) if mode == "binary" else _by_channel(input)).to(
-        torch.promote_types(input.dtype, torch.float32)
-    )
-    if valid is not None:  # before any softmax: its gradient is NaN where a logit is
-        scores = torch.where(valid, scores, 0)
+    scores = _by_pixel(input) if mode == "binary" else _by_channel(input)
+    by_pixel = mode == "binary" or (mode == "multiclass" and not soft)
+    labels = _by_pixel(target) if by_pixel else _by_channel(target)
+    pixels = Pixels(scores, labels, valid, mode, from_logits, soft, shape)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
-        check_range("input", scores, -slack, 1 + slack, "probabilities")
-        scores = scores.clamp(0, 1)
-    if mode == "multiclass" and not soft:
-        flat = class_ids("target", target, valid, scores.shape[1])
+        check_range("input", pixels.scores, -slack, 1 + slack, "probabilities")
+        pixels = pixels._replace(input=pixels.scores.clamp(0, 1))
+    if pixels.has_ids:
+        check_ids("target", labels, valid, pixels.classes)
     else:
-        flat = shares("target", target, mode, valid, scores.dtype)
+        check_range("target", pixels.labels, 0, 1)
         if soft and hard:
-            check_range("target", flat.frac(), 0, 0, "hard labels, so fractional parts")
-    return Pixels(scores, flat, valid, mode, from_logits, soft, shape)
+            fractions = pixels.labels.frac()
+            check_range("target", fractions, 0, 0, "hard labels, so fractional parts")
+    return pixels
 
 
-def class_ids(name: str, x: Tensor, valid: Tensor | None, classes: float = math.inf) -> Tensor:
-    """Class ids (B, *) as (B, N), 0 under void pixels."""
-    ids = _by_pixel(x).squeeze(1).long()
-    if valid is not None:
-        ids = torch.where(valid.squeeze(1), ids, 0)
-    check_range(name, ids, 0, classes - 1, "class ids")
-    return ids
-
-
-def shares(name: str, x: Tensor, mode: Mode, valid: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Values from 0 to 1 per pixel and channel as (B, C, N), 0 under void pixels."""
-    values = (_by_pixel(x) if mode == "binary" else _by_channel(x)).to(dtype)
-    if valid is not None:
-        values = torch.where(valid, values, 0)
-    check_range(name, values, 0, 1)
-    return values
+def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:
+    """Class ids (B, 1, N), or 0 and 1 (B, C, N); 0 under void pixels."""
+    flat = _by_channel(x) if mode == "multilabel" else _by_pixel(x)
+    if mode == "multiclass":
+        check_ids(name, flat, valid, classes)
+    flat = flat.long() if valid is None else torch.where(valid, flat.long(), 0)
+    if mode != "multiclass":
+        check_range(name, flat, 0, 1)
+    return flat
 
 
 def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
@@ -264,6 +277,17 @@ def check_tensor(name: str, value: object, device: torch.device | None = None) -
     return value
 
 
+def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> None:
+    """Class ids below `classes` on the valid pixels."""
+    ids = ids.long()
+    outside = (ids < 0) | (ids >= classes)
+    if valid is not None:
+        outside = outside & valid
+    if peek(outside.any()):
+        kept = ids if valid is None else torch.where(valid, ids, 0)
+        check_range(name, kept, 0, classes - 1, "class ids")
+
+
 def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
     if x.numel() == 0 or x.dtype == torch.bool:
         return
@@ -296,10 +320,10 @@ def peek(x: Tensor) -> float | None:
 
 
 def check_class_vector(
-    name: str, value: object, like: Tensor, classes: int, high: float = math.inf
+    name: str, value: object, device: torch.device, classes: int, high: float = math.inf
 ) -> Tensor:
-    """A tensor (C,) of non-negative numbers, in the dtype of `like`."""
-    value = check_tensor(name, value, like.device)
+    """A tensor (C,) of non-negative numbers."""
+    value = check_tensor(name, value, device)
     expect(value.shape == (classes,), name, f"shape ({classes},)", value.shape)
     check_range(name, value, 0, high)
-    return value.to(like.dtype)
+    return value

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .inputs import BINARY_MODES, BinaryMode, Pixels, check_count, prepare
+from .fast import Kernel, evaluate, hinge_by_sort, softmax_by_bins, softmax_by_sort
+from .inputs import BINARY_MODES, BinaryMode, Pixels, check_bool, check_count, prepare
 from .module import LossModule, options_of
 from .reduction import Classes, Reduction, reduce_classes
-from .sums import fill_empty, gather_over_ranks, ratio, region_sums, sum_over_ranks, wide
+from .sums import (
+    Regions,
+    add_regions,
+    fill_empty,
+    gather_over_ranks,
+    ratio,
+    sum_over_ranks,
+    target_size,
+    total,
+    wide,
+)
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
@@ -94,12 +106,14 @@ def lovasz_hinge_loss(
     pixels = prepare(
         input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
     )
-    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
-    margins = pixels.logits * (2 * pixels.target - 1)
-    errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
-    losses = _lovasz_extension(errors, pixels, per_image, process_group)
-    losses = fill_empty(losses, sums)
-    return reduce_classes(losses, sums, classes, weight, reduction)
+
+    def losses(pixels: Pixels) -> Tensor:
+        margins = pixels.logits * (2 * pixels.labels - 1)
+        errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
+        return _lovasz_extension(errors, pixels, per_image, process_group)
+
+    kernel = hinge_by_sort(per_image)
+    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
 
 
 class LovaszHingeLoss(LossModule):
@@ -185,16 +199,20 @@ def lovasz_softmax_loss(
     pixels = prepare(
         input, target, mode, from_logits, ignore_index, mask, modes=("multiclass",), hard=True
     )
-    p, label = pixels.probabilities, pixels.target.unsqueeze(1)
-    sums = region_sums(p, pixels, per_image, process_group)
-    errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
-    if bins is None:
-        losses = _lovasz_extension(errors, pixels, per_image, process_group)
-    else:
+    if bins is not None:
         check_count("bins", bins)
-        losses = _binned_extension(errors, pixels, per_image, process_group, bins)
-    losses = fill_empty(losses, sums)
-    return reduce_classes(losses, sums, classes, weight, reduction)
+
+    def losses(pixels: Pixels) -> Tensor:
+        p, label = pixels.probabilities, pixels.labels
+        errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
+        if bins is None:
+            return _lovasz_extension(errors, pixels, per_image, process_group)
+        return _binned_extension(errors, pixels, per_image, process_group, bins)
+
+    kernel: Kernel | None = softmax_by_sort(per_image)
+    if bins is not None:
+        kernel = None if per_image else softmax_by_bins(bins, _bin_steps)
+    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
 
 
 class LovaszSoftmaxLoss(LossModule):
@@ -204,11 +222,42 @@ class LovaszSoftmaxLoss(LossModule):
     def __init__(self) -> None: ...
 
 
+def _reduce(
+    losses: Callable[[Pixels], Tensor],
+    kernel: Kernel | None,
+    pixels: Pixels,
+    per_image: bool,
+    process_group: ProcessGroup | None,
+    classes: Classes,
+    weight: Tensor | None,
+    reduction: Reduction,
+) -> Tensor:
+    """Losses of the classes, (C,) or (B, C), with empty ones filled, to the result."""
+    check_bool("per_image", per_image)
+
+    def of_region(rows: Tensor) -> Tensor:
+        return rows if per_image else rows.sum(0, keepdim=True)
+
+    def formula(pixels: Pixels) -> Tensor:
+        mass, actual = total(pixels.probabilities), target_size(pixels)
+        found = losses(pixels).to(mass.dtype).expand(len(of_region(mass)), -1)
+        return torch.stack([found, of_region(mass), of_region(actual)])
+
+    kernel = kernel if process_group is None else None
+    found, mass, actual = evaluate(formula, kernel, pixels)
+    sums = (actual, mass, of_region(pixels.valid_count()))
+    actual, mass, valid = add_regions(sums, per_image, process_group)
+    sums = (actual, mass, valid)
+    regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
+    found = found if per_image else found[0]
+    return reduce_classes(fill_empty(found, regions), regions, classes, weight, reduction)
+
+
 def _lovasz_extension(
     errors: Tensor, pixels: Pixels, per_image: bool, process_group: ProcessGroup | None
 ) -> Tensor:
     """Errors (B, C, N), 0 under void, to losses (C,) or (B, C): one sort for all classes."""
-    label = pixels.target.unsqueeze(1) if pixels.has_ids else pixels.target
+    label = pixels.labels
     key = errors.detach()
     if pixels.valid is not None:  # void pixels come last, where they change no weight
         key = torch.where(pixels.valid, key, -1)
@@ -247,7 +296,7 @@ def _binned_extension(
     The pixels of a bin share the growth of J evenly, along the straight line from the counts
     before to the counts after. No weight leaves its bin, so the loss moves by one bin at most.
     """
-    label = pixels.target.unsqueeze(1)
+    label = pixels.labels
     level = (errors.detach() * bins).long().clamp(max=bins - 1)
     own = label * bins + level.gather(1, label)  # bin of the label's own error, in (C bins)
     one = pixels.select(torch.ones_like(label))
@@ -260,8 +309,17 @@ def _binned_extension(
     if not per_image:
         counts = sum_over_ranks(counts.sum(1, keepdim=True), process_group)
 
+    fn_step, fp_step = (x.to(errors.dtype).expand(shape) for x in _bin_steps(counts))
+    steps = fp_step.gather(-1, level)
+    steps = steps.scatter(1, label, fn_step.flatten(1).gather(1, own.squeeze(1)).unsqueeze(1))
+    losses = (errors * steps).sum(-1)
+    return losses if per_image else sum_over_ranks(losses.sum(0), process_group)
+
+
+def _bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """What one pixel of a bin adds to J, foreground and background, from the counts of both."""
     # From the largest errors down: I and U before and after each bin.
-    new_fn, new_fp = counts.flip(-1).to(wide(errors)).unbind()
+    new_fn, new_fp = counts.flip(-1).to(wide(counts)).unbind()
     objects = new_fn.sum(-1, keepdim=True)
     hits, union = objects - new_fn.cumsum(-1), objects + new_fp.cumsum(-1)
     union_before = union - new_fp
@@ -272,8 +330,4 @@ def _binned_extension(
     )
     fp_step = ratio(growth - new_fn * fn_step, new_fp)
 
-    fn_step, fp_step = (x.flip(-1).to(errors.dtype).expand(shape) for x in (fn_step, fp_step))
-    steps = fp_step.gather(-1, level)
-    steps = steps.scatter(1, label, fn_step.flatten(1).gather(1, own.squeeze(1)).unsqueeze(1))
-    losses = (errors * steps).sum(-1)
-    return losses if per_image else sum_over_ranks(losses.sum(0), process_group)
+    return fn_step.flip(-1), fp_step.flip(-1)

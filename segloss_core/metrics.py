@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,15 +14,14 @@ from .inputs import (
     check_choice,
     check_count,
     check_tensor,
-    class_ids,
     expect,
     find_valid,
+    hard_mask,
     peek,
     refuse,
-    shares,
 )
 from .reduction import Classes, Reduction, reduce_classes
-from .sums import Sums, gather_sums, max_over_ranks, ratio, total, total_by_class
+from .sums import Regions, add_regions, max_over_ranks, ratio, total, total_by_class
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
@@ -91,9 +91,11 @@ def dice_score(
 
     Chapter: overlap measures.
     """
-    sums = _hard_sums(pred, target, mode, num_classes, per_image, ignore_index, mask, process_group)
-    score = _score(2 * sums.overlap, sums.predicted + sums.actual)  # eq-dice-coefficient
-    return reduce_classes(score, sums, classes, None, reduction)
+    overlap, predicted, regions = _hard_sums(
+        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
+    )
+    score = _score(2 * overlap, predicted + regions.actual)  # eq-dice-coefficient
+    return reduce_classes(score, regions, classes, None, reduction)
 
 
 def jaccard_index(
@@ -160,9 +162,11 @@ def jaccard_index(
 
     Chapter: overlap measures.
     """
-    sums = _hard_sums(pred, target, mode, num_classes, per_image, ignore_index, mask, process_group)
-    score = _score(sums.overlap, sums.predicted + sums.actual - sums.overlap)  # eq-iou
-    return reduce_classes(score, sums, classes, None, reduction)
+    overlap, predicted, regions = _hard_sums(
+        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
+    )
+    score = _score(overlap, predicted + regions.actual - overlap)  # eq-iou
+    return reduce_classes(score, regions, classes, None, reduction)
 
 
 def _hard_sums(
@@ -174,7 +178,7 @@ def _hard_sums(
     ignore_index: int | None,
     mask: Tensor | None,
     process_group: ProcessGroup | None,
-) -> Sums:
+) -> tuple[Tensor, Tensor, Regions]:
     """The counts of two hard masks in place of the sums of probabilities."""
     check_choice("mode", mode, MODES)
     masks = {"pred": pred, "target": target}
@@ -188,21 +192,26 @@ def _hard_sums(
     expect(pred.shape == target.shape, "pred", f"shape {tuple(target.shape)}", pred.shape)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
 
-    if mode == "multiclass":
-        if num_classes is None:
-            num_classes = _largest_id(masks, valid, process_group) + 1
-        C = check_count("num_classes", num_classes)
-        p, y = (class_ids(name, x, valid, C).unsqueeze(1) for name, x in masks.items())
-        one = (torch.ones_like(y, dtype=torch.bool) if valid is None else valid).float()
-        overlap = total_by_class(one * (p == y), y, C)
-        predicted, actual = total_by_class(one, p, C), total_by_class(one, y, C)
-    else:
+    C = math.inf
+    if mode != "multiclass":
         refuse("num_classes", num_classes, mode)
-        p, y = (shares(name, x, mode, valid, torch.float32) for name, x in masks.items())
-        one = torch.ones_like(y) if valid is None else valid
-        overlap, predicted, actual = total(p * y), total(p), total(y)
-    sums = (overlap, predicted, actual, predicted, total(one))
-    return gather_sums(sums, mode, torch.float32, per_image, process_group)
+    elif num_classes is None:
+        C = _largest_id(masks, valid, process_group) + 1
+    else:
+        C = check_count("num_classes", num_classes)
+    p, y = (hard_mask(name, x, mode, valid, C) for name, x in masks.items())
+    one = (torch.ones_like(y) if valid is None else valid).float()
+    if mode == "multiclass":
+        overlap = total_by_class(one * (p == y), y, int(C))
+        predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
+    else:
+        overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
+    overlap, predicted, actual, count = add_regions(
+        (overlap, predicted, actual, total(one)), per_image, process_group
+    )
+    sums = (actual, predicted, count)
+    regions = Regions.of(sums, mode, torch.float32, per_image, process_group)
+    return overlap, predicted, regions
 
 
 def _largest_id(
@@ -210,7 +219,7 @@ def _largest_id(
 ) -> int:
     largest = 0
     for name, x in masks.items():
-        ids = class_ids(name, x, valid)
+        ids = hard_mask(name, x, "multiclass", valid, math.inf)
         value = peek(ids.amax()) if ids.numel() else 0
         if value is None:
             raise ValueError("num_classes: expected an int under torch.compile, got None")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .fast import PixelKernel, sigmoid_power, softmax_power
 from .inputs import (
     BINARY_MODES,
     BinaryMode,
@@ -15,7 +17,6 @@ from .inputs import (
     Pixels,
     check_bool,
     check_choice,
-    check_class_vector,
     check_number,
     prepare,
     refuse,
@@ -93,8 +94,13 @@ def cross_entropy_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_number("label_smoothing", label_smoothing, high=1)
     weight, pos_weight = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
-    losses = pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, _weight_sum(pixels, weight))
+
+    def losses(pixels: Pixels) -> Tensor:
+        return pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
+
+    divisor = _weight_sum(pixels, weight)
+    kernel = None if label_smoothing > 0 else cross_entropy_kernel(pixels, weight, pos_weight)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, kernel)
 
 
 def pixel_cross_entropy(
@@ -104,12 +110,24 @@ def pixel_cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """The cross entropy of each pixel, (B, 1, N) or (B, C, N), by torch's own losses."""
-    z, y = pixels.logits, pixels.target
+    z, y = pixels.logits, pixels.labels
     if pixels.mode == "multiclass":
+        y = y.squeeze(1) if pixels.has_ids else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
     y = y + label_smoothing * (0.5 - y)
     return F.binary_cross_entropy_with_logits(z, y, weight, reduction="none", pos_weight=pos_weight)
+
+
+def cross_entropy_kernel(
+    pixels: Pixels, weight: Tensor | None = None, pos_weight: Tensor | None = None
+) -> PixelKernel:
+    if pixels.mode == "multiclass":
+        return partial(softmax_power, 0.0, weight)
+    if weight is None and pos_weight is None:
+        return partial(sigmoid_power, 0.0, None)
+    low = 1.0 if weight is None else weight
+    return partial(sigmoid_power, 0.0, (low, low if pos_weight is None else low * pos_weight))
 
 
 class CrossEntropyLoss(LossModule):
@@ -175,8 +193,13 @@ def weighted_cross_entropy_loss(
     Chapter: weighted cross entropy.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
-    losses = pixel_cross_entropy(pixels, pos_weight=pixels.per_class("beta", beta))  # eq-wce
-    return reduce_pixels(losses, pixels, reduction, pixel_weight)
+    weight = pixels.per_class("beta", beta)
+
+    def losses(pixels: Pixels) -> Tensor:
+        return pixel_cross_entropy(pixels, pos_weight=weight)  # eq-wce
+
+    kernel = cross_entropy_kernel(pixels, pos_weight=weight)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, kernel=kernel)
 
 
 class WeightedCrossEntropyLoss(LossModule):
@@ -251,15 +274,19 @@ def balanced_cross_entropy_loss(
     Chapter: balanced cross entropy.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
-    z, y = pixels.logits, pixels.target
     check_bool("per_image", per_image)
     check_number("eps", eps, high=0.5)
     if beta is None:
-        beta = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
+        b = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
     else:
-        beta = pixels.per_class("beta", beta, high=1)
-    losses = -(beta * y * F.logsigmoid(z) + (1 - beta) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
-    return reduce_pixels(losses, pixels, reduction, pixel_weight)
+        b = pixels.per_class("beta", beta, high=1)
+
+    def losses(pixels: Pixels) -> Tensor:
+        z, y = pixels.logits, pixels.labels
+        return -(b * y * F.logsigmoid(z) + (1 - b) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
+
+    kernel = partial(sigmoid_power, 0.0, (1 - b, b))
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, kernel=kernel)
 
 
 class BalancedCrossEntropyLoss(LossModule):
@@ -339,20 +366,30 @@ def focal_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_number("gamma", gamma)
     check_choice("normalizer", normalizer, get_args(Normalizer))
+    weight = pair = None
+    if alpha is not None and mode == "multiclass":
+        weight = pixels.class_vector("alpha", alpha)
+    elif alpha is not None:
+        share = pixels.per_class("alpha", alpha, high=1)
+        pair = (1 - share, share)
+
     # (1 - p)^gamma is exp(gamma log(1 - p)): its slope stays finite at p = 1 for gamma < 1.
+    def losses(pixels: Pixels) -> Tensor:
+        if mode == "multiclass":
+            y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
+            return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
+        z, y = pixels.logits, pixels.labels
+        log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
+        low, high = pair or (1, 1)
+        positive = high * (gamma * log_q).exp() * y * log_p  # eq-focal
+        negative = low * (gamma * log_p).exp() * (1 - y) * log_q
+        return -(positive + negative)
+
+    kernel: PixelKernel = partial(sigmoid_power, gamma, pair)
     if mode == "multiclass":
-        y, log_p, log_q, alpha = _focal_terms(pixels, alpha)  # eq-focal-softmax
-        losses = -(alpha * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
-    else:  # eq-focal
-        y, log_p, log_q = pixels.target, F.logsigmoid(pixels.logits), F.logsigmoid(-pixels.logits)
-        positive = (gamma * log_q).exp() * y * log_p
-        negative = (gamma * log_p).exp() * (1 - y) * log_q
-        if alpha is not None:
-            alpha = pixels.per_class("alpha", alpha, high=1)
-            positive, negative = alpha * positive, (1 - alpha) * negative
-        losses = -(positive + negative)
+        kernel = partial(softmax_power, gamma, weight)
     divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, kernel)
 
 
 class FocalLoss(LossModule):
@@ -368,7 +405,7 @@ def _class_weight(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
         return None
     if pixels.mode == "binary":
         refuse("weight", weight, pixels.mode)
-    weight = check_class_vector("weight", weight, pixels.scores, pixels.classes)
+    weight = pixels.class_vector("weight", weight)
     return weight if pixels.mode == "multiclass" else weight.unsqueeze(-1)
 
 
@@ -385,42 +422,39 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
         return None
     if pixels.mode == "multiclass":
-        return pixels.select(weight[pixels.target].unsqueeze(1)).sum()
+        return pixels.select(weight[pixels.labels]).sum()
     return pixels.select(weight.expand_as(pixels.target)).sum()
 
 
 def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
     """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
-    negatives, valid = pixels.select(1 - pixels.target).sum(-1), pixels.valid_count()
+    negatives, valid = pixels.select(1 - pixels.labels).sum(-1), pixels.valid_count()
     if not per_image:
         negatives, valid = negatives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
     return ratio(negatives, valid).unsqueeze(-1)
 
 
 def _focal_terms(
-    pixels: Pixels, alpha: float | Tensor | None
+    pixels: Pixels, weight: Tensor | None
 ) -> tuple[Tensor | float, Tensor, Tensor, Tensor | float]:
-    """y, log p, log(1 - p) and alpha of the classes that matter: (B, C, N), or (B, 1, N) where
+    """y, log p, log(1 - p) and weight of the classes that matter: (B, C, N), or (B, 1, N) where
     the target names the only one."""
     log_p = pixels.logits.log_softmax(1)
-    weight = (
-        None if alpha is None else check_class_vector("alpha", alpha, pixels.scores, pixels.classes)
-    )
     if pixels.has_ids:
-        label = pixels.target.unsqueeze(1)
+        label = pixels.labels
         rest = log_p.scatter(1, label, -torch.inf)
-        alpha = 1.0 if weight is None else weight[label]
-        return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), alpha
+        own = 1.0 if weight is None else weight[label]
+        return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), own
     # Only the largest p can be near 1, where log(1 - p) needs the sum over the other classes.
     top = log_p.argmax(1, keepdim=True)
     rest = log_p.scatter(1, top, -torch.inf)
     log_q = torch.log1p(-rest.exp()).scatter(1, top, rest.logsumexp(1, keepdim=True))
-    return pixels.target, log_p, log_q, 1.0 if weight is None else weight.unsqueeze(-1)
+    return pixels.labels, log_p, log_q, 1.0 if weight is None else weight.unsqueeze(-1)
 
 
 def _positives(pixels: Pixels) -> Tensor:
     """The sum of y over the valid pixels; with several classes, of all but class 0."""
     if pixels.has_ids:
-        return pixels.select(pixels.target.unsqueeze(1) > 0).sum()
-    y = pixels.target
+        return pixels.select(pixels.labels > 0).sum()
+    y = pixels.labels
     return y[:, 1:].sum() if pixels.mode == "multiclass" else y.sum()

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from .fast import PixelKernel, evaluate
 from .inputs import Mode, Pixels, check_choice, check_class_vector, check_range, refuse
-from .sums import Sums, ratio, sum_over_ranks
+from .sums import Regions, ratio, sum_over_ranks
 
 Reduction = Literal["mean", "sum", "none"]
 Classes = Literal["present", "all"] | Sequence[int]
 
 
 def reduce_pixels(
-    losses: Tensor,
+    losses: Callable[[Pixels], Tensor],
     pixels: Pixels,
     reduction: Reduction,
     pixel_weight: Tensor | None = None,
     normalizer: Tensor | None = None,
+    kernel: PixelKernel | None = None,
+    weight_map: Tensor | None = None,
 ) -> Tensor:
-    """Pixel losses to the result; the mean divides by `normalizer`, else by the valid pixels."""
+    """Pixel losses to the result; the mean divides by `normalizer`, else by the valid pixels.
+
+    `weight_map`, (B, 1 or C, N), multiplies the losses as `pixel_weight` does. `kernel` gives their
+    sum faster.
+    """
     check_choice("reduction", reduction, get_args(Reduction))
+    weight = weight_map
     if pixel_weight is not None:
-        pixel_weight = pixels.select(pixels.spread("pixel_weight", pixel_weight))
-        check_range("pixel_weight", pixel_weight, 0, torch.inf)
-        losses = losses * pixel_weight
-    losses = pixels.select(losses)
+        weight = pixels.spread("pixel_weight", pixel_weight)
+        check_range("pixel_weight", pixels.select(weight), 0, torch.inf)
+        weight = weight if weight_map is None else weight * weight_map
+
+    def weighted(pixels: Pixels) -> Tensor:
+        found = losses(pixels)
+        return pixels.select(found if weight is None else found * weight)
+
     if reduction == "none":
-        return losses.reshape(pixels.shape)
+        return weighted(pixels).reshape(pixels.shape)
     if reduction == "sum":
-        return losses.sum()
-    return ratio(losses.sum(), pixels.valid_count().sum() if normalizer is None else normalizer)
+        divisor = torch.ones((), device=pixels.input.device)
+    else:
+        divisor = pixels.valid_count().sum() if normalizer is None else normalizer
+    return evaluate(
+        lambda pixels: ratio(weighted(pixels).sum(), divisor),
+        kernel and kernel(divisor, weight),
+        pixels,
+    )
 
 
 def reduce_classes(
     losses: Tensor,
-    sums: Sums,
+    regions: Regions,
     classes: Classes,
     weight: Tensor | None,
     reduction: Reduction,
@@ -50,25 +68,25 @@ def reduce_classes(
     a target pixel; the only class of a binary mask always is.
     """
     check_choice("reduction", reduction, get_args(Reduction))
-    counted = sums.valid > 0
-    share = _class_weight(weight, losses, sums.mode)
+    counted = regions.valid > 0
+    share = _class_weight(weight, losses, regions.mode)
     if isinstance(classes, str):
         check_choice("classes", classes, ("present", "all"))
-        if classes == "present" and sums.mode != "binary":
-            counted = counted & (sums.actual > 0)
+        if classes == "present" and regions.mode != "binary":
+            counted = counted & (regions.actual > 0)
     else:
         chosen = _class_list(classes, losses.shape[-1])
         losses, counted, share = losses[..., chosen], counted[..., chosen], share[chosen]
     losses = share * losses
     if reduction == "none":
-        return losses.to(sums.dtype)
+        return losses.to(regions.dtype)
     losses = torch.where(counted, losses, 0)
     if reduction == "sum":
-        return sum_over_ranks(losses.sum(), sums.process_group).to(sums.dtype)
+        return sum_over_ranks(losses.sum(), regions.process_group).to(regions.dtype)
     per_image = ratio(losses.sum(-1), (counted * share).sum(-1))
     images = counted.any(-1).to(losses.dtype)
-    both = sum_over_ranks(torch.stack([per_image.sum(), images.sum()]), sums.process_group)
-    return ratio(both[0], both[1]).to(sums.dtype)
+    both = sum_over_ranks(torch.stack([per_image.sum(), images.sum()]), regions.process_group)
+    return ratio(both[0], both[1]).to(regions.dtype)
 
 
 def _class_list(classes: Sequence[int], count: int) -> list[int]:
@@ -84,4 +102,5 @@ def _class_weight(weight: Tensor | None, losses: Tensor, mode: Mode) -> Tensor:
         return losses.new_ones(losses.shape[-1])
     if mode == "binary":
         refuse("weight", weight, mode)
-    return check_class_vector("weight", weight, losses, losses.shape[-1])
+    vector = check_class_vector("weight", weight, losses.device, losses.shape[-1])
+    return vector.to(losses.dtype)

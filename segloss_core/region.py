@@ -99,10 +99,10 @@ def dice_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_bool("squared", squared)
     check_number("smooth", smooth)
-    sums = region_sums(pixels.probabilities, pixels, per_image, process_group, squared)
-    dice = ratio(2 * sums.overlap + smooth, sums.predicted + sums.actual + smooth)  # eq-dice
-    losses = fill_empty(1 - dice, sums, smooth)
-    return reduce_classes(losses, sums, classes, weight, reduction)
+    overlap, predicted, regions = region_sums(pixels, per_image, process_group, squared)
+    dice = ratio(2 * overlap + smooth, predicted + regions.actual + smooth)  # eq-dice
+    losses = fill_empty(1 - dice, regions, smooth)
+    return reduce_classes(losses, regions, classes, weight, reduction)
 
 
 class DiceLoss(LossModule):
@@ -192,11 +192,11 @@ def jaccard_loss(
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_number("smooth", smooth)
-    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
-    union = sums.predicted + sums.actual - sums.overlap
-    jaccard = ratio(sums.overlap + smooth, union + smooth)  # eq-jaccard
-    losses = fill_empty(1 - jaccard, sums, smooth)
-    return reduce_classes(losses, sums, classes, weight, reduction)
+    overlap, predicted, regions = region_sums(pixels, per_image, process_group)
+    union = predicted + regions.actual - overlap
+    jaccard = ratio(overlap + smooth, union + smooth)  # eq-jaccard
+    losses = fill_empty(1 - jaccard, regions, smooth)
+    return reduce_classes(losses, regions, classes, weight, reduction)
 
 
 class JaccardLoss(LossModule):
@@ -298,11 +298,11 @@ def tversky_loss(
     check_number("beta", beta)
     check_number("gamma", gamma)
     check_number("smooth", smooth)
-    sums = region_sums(pixels.probabilities, pixels, per_image, process_group)
-    tp, fp, fn = sums.overlap, sums.predicted - sums.overlap, sums.actual - sums.overlap
+    tp, predicted, regions = region_sums(pixels, per_image, process_group)
+    fp, fn = predicted - tp, regions.actual - tp
     tversky = ratio(tp + smooth, tp + alpha * fp + beta * fn + smooth)  # eq-tversky
-    losses = fill_empty(_power(1 - tversky, gamma), sums, smooth)  # eq-focal-tversky
-    return reduce_classes(losses, sums, classes, weight, reduction)
+    losses = fill_empty(_power(1 - tversky, gamma), regions, smooth)  # eq-focal-tversky
+    return reduce_classes(losses, regions, classes, weight, reduction)
 
 
 class TverskyLoss(LossModule):

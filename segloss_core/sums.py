@@ -2,78 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .fast import evaluate, overlap_sums
 from .inputs import Mode, Pixels, check_bool
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
 
 
-class Sums(NamedTuple):
-    """Sums of a prediction p and a target y per class: (C,), or (B, C) per image."""
+class Regions(NamedTuple):
+    """What is known of the target's regions and the prediction's size: (C,), or (B, C)."""
 
-    overlap: Tensor  # of p and y
-    predicted: Tensor  # of p
-    actual: Tensor  # of y
+    actual: Tensor  # the sum of y
     mean: Tensor  # of p, over the valid pixels
     valid: Tensor  # number of pixels
     mode: Mode
     dtype: torch.dtype  # of the result
     process_group: ProcessGroup | None  # over which a mean of images is still to be taken
 
+    @classmethod
+    def of(
+        cls,
+        sums: tuple[Tensor, Tensor, Tensor],
+        mode: Mode,
+        dtype: torch.dtype,
+        per_image: bool,
+        process_group: ProcessGroup | None,
+    ) -> Regions:
+        """From the sums of y and of p and the number of pixels."""
+        actual, mass, valid = sums
+        left = process_group if per_image else None
+        return cls(actual, ratio(mass, valid), valid, mode, dtype, left)
+
 
 def region_sums(
-    p: Tensor,
-    pixels: Pixels,
-    per_image: bool,
-    process_group: ProcessGroup | None,
-    squared: bool = False,
-) -> Sums:
-    """The sums of p (B, C, N) and the target, over the batch of all ranks unless `per_image`."""
-    y = pixels.target
-    mass = total(p)
-    if pixels.has_ids:
-        label = y.unsqueeze(1)
-        overlap = total_by_class(p.gather(1, label), label, pixels.classes)
-        ones = pixels.select(torch.ones_like(label))
-        actual = total_by_class(ones, label, pixels.classes)
-    elif pixels.soft and not squared:
-        overlap, actual = total(torch.minimum(p, y)), total(y)  # eq-soft-overlap
-    else:
-        overlap, actual = total(p * y), total(y * y if squared else y)
-    predicted = total(p * p) if squared else mass
-    sums = (overlap, predicted, actual, mass, pixels.valid_count())
-    return gather_sums(sums, pixels.mode, p.dtype, per_image, process_group)
+    pixels: Pixels, per_image: bool, process_group: ProcessGroup | None, squared: bool = False
+) -> tuple[Tensor, Tensor, Regions]:
+    """The overlap of p and y, the size of p, and the rest, over the whole batch or per image."""
+
+    def formula(pixels: Pixels) -> Tensor:
+        p, y = pixels.probabilities, pixels.labels
+        if pixels.has_ids:
+            overlap = total_by_class(p.gather(1, y), y, pixels.classes)
+        elif pixels.soft and not squared:
+            overlap = total(torch.minimum(p, y))  # eq-soft-overlap
+        else:
+            overlap = total(p * y)
+        mass, actual = total(p), target_size(pixels, squared)
+        return torch.stack([overlap, total(p * p) if squared else mass, actual, mass])
+
+    rows = evaluate(formula, None if squared else overlap_sums, pixels)
+    overlap, predicted, actual, mass, valid = add_regions(
+        [*rows, pixels.valid_count()], per_image, process_group
+    )
+    sums = (actual, mass, valid)
+    regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
+    return overlap, predicted, regions
 
 
-def gather_sums(
-    sums: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-    mode: Mode,
-    dtype: torch.dtype,
-    per_image: bool,
-    process_group: ProcessGroup | None,
-) -> Sums:
-    """Add the sums of each image (B, C) over the batch and over the ranks, unless `per_image`."""
+def add_regions(
+    rows: Sequence[Tensor], per_image: bool, process_group: ProcessGroup | None
+) -> tuple[Tensor, ...]:
+    """Sums of each image, (B, C), added over the batch and over the ranks, unless `per_image`."""
     check_bool("per_image", per_image)
-    stacked = torch.stack([x.to(sums[0].dtype).expand_as(sums[0]) for x in sums])
-    if not per_image:
-        stacked = sum_over_ranks(stacked.sum(1), process_group)
-        process_group = None
-    overlap, predicted, actual, mass, valid = stacked.unbind()
-    return Sums(overlap, predicted, actual, ratio(mass, valid), valid, mode, dtype, process_group)
+    stacked = torch.stack([x.to(rows[0].dtype).expand_as(rows[0]) for x in rows])
+    return (stacked if per_image else sum_over_ranks(stacked.sum(1), process_group)).unbind()
 
 
-def fill_empty(losses: Tensor, sums: Sums, smooth: float = 0.0) -> Tensor:
+def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:
     """The loss of an empty class: its mean predicted probability, which always has a gradient.
 
     With `smooth` the formula has a value of its own there, and keeps it.
     """
-    return torch.where(sums.actual > 0, losses, sums.mean) if smooth == 0 else losses
+    return torch.where(regions.actual > 0, losses, regions.mean) if smooth == 0 else losses
+
+
+def target_size(pixels: Pixels, squared: bool = False) -> Tensor:
+    """The sum of y, or of its square: (B, C)."""
+    y = pixels.labels
+    if pixels.has_ids:
+        return total_by_class(pixels.select(torch.ones_like(y)), y, pixels.classes)
+    return total(y * y if squared else y)
 
 
 def total(x: Tensor) -> Tensor:

@@ -1,0 +1,24 @@
+"""The same values faster: kernels that go over large CPU tensors block by block.
+
+What costs time there is fresh memory, not arithmetic. A kernel touches one full-size buffer, which
+becomes the gradient; all else is of the size of a block and stays in the cache. The losses are
+formulas without this package: `evaluate` chooses, and the formula stands behind every kernel for
+gradients of gradients.
+"""
+
+from .dispatch import Kernel, evaluate
+from .lovasz import hinge_by_sort, softmax_by_bins, softmax_by_sort
+from .pixel import PixelKernel, sigmoid_power, softmax_power
+from .region import overlap_sums
+
+__all__ = [
+    "Kernel",
+    "PixelKernel",
+    "evaluate",
+    "hinge_by_sort",
+    "overlap_sums",
+    "sigmoid_power",
+    "softmax_by_bins",
+    "softmax_by_sort",
+    "softmax_power",
+]

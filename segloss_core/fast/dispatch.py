@@ -1,0 +1,137 @@
+"""Where a kernel takes the place of a formula, how autograd sees it, and its blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from ..inputs import Mode, Pixels
+
+# A block and its few temporaries stay in a core's cache; a smaller one costs more calls.
+BLOCK = 2**17  # elements
+
+# Below, the calls of a kernel cost more than the memory it saves.
+SMALLEST: dict[Mode, int] = {"binary": 2**18, "multiclass": 2**19, "multilabel": 2**18}
+
+# Takes a gradient of the value and gives that of the input; called at most once.
+Pull = Callable[[Tensor], Tensor]
+# Takes pixels and whether a gradient is wanted, gives the value and its pull.
+Kernel = Callable[[Pixels, bool], tuple[Tensor, Pull]]
+Formula = Callable[[Pixels], Tensor]
+
+
+def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
+    """The formula's value, by the kernel where that is faster."""
+    if kernel is None or not _kernels_help(pixels):
+        return formula(pixels)
+    fused: Callable[..., Tensor] = _Fused.apply
+    return fused(pixels.input, pixels, formula, kernel)
+
+
+def _kernels_help(pixels: Pixels) -> bool:
+    """Large logits on a CPU with hard targets, under plain autograd."""
+    x = pixels.input
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in (Tensor, torch.nn.Parameter)  # not a fake tensor
+        and x.device.type == "cpu"
+        and x.numel() >= SMALLEST[pixels.mode]
+        and x.dtype == pixels.dtype
+        and pixels.from_logits
+        and not torch._C._are_functorch_transforms_active()
+        and not _has_tangent(x)
+        and (not pixels.soft or _is_hard(pixels))
+    )
+
+
+def _has_tangent(x: Tensor) -> bool:
+    """Whether forward-mode differentiation goes through x."""
+    dual = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
+    return dual.tangent is not None
+
+
+def _is_hard(pixels: Pixels) -> bool:
+    if pixels.mode == "multiclass":
+        return False
+    between = (pixels.target != 0) & (pixels.target != 1)
+    if pixels.valid is not None:
+        between &= pixels.valid
+    return not between.any()
+
+
+class _Fused(torch.autograd.Function):
+    """A kernel's value; backward pulls the gradient through it once, then by the formula."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pixels: Pixels, formula: Formula, kernel: Kernel) -> Tensor:
+        value, ctx.pull = kernel(pixels, ctx.needs_input_grad[0])
+        ctx.save_for_backward(x)
+        ctx.formula = lambda x: formula(pixels._replace(input=x))
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        pull, ctx.pull = ctx.pull, None  # the gradient is nobody else's, so it is not copied
+        differentiable = torch.is_grad_enabled()
+        with torch.autocast("cpu", enabled=False):
+            if pull is not None and not differentiable:
+                return pull(*grad_outputs), None, None, None
+            with torch.enable_grad():
+                value = ctx.formula(x)
+            gradients = torch.autograd.grad(value, x, grad_outputs, create_graph=differentiable)
+        return *gradients, None, None, None
+
+
+class Block(NamedTuple):
+    """Some pixels of an image, or several small images, with all channels."""
+
+    at: tuple[slice, slice, slice]
+    x: Tensor  # (b, C, n), finite under void pixels
+    y: Tensor  # (b, 1, n) class ids, or (b, C, n) zeros and ones; 0 under void
+    valid: Tensor | None
+    keep: Tensor | None  # valid as numbers
+
+    def weight(self, pixel_weight: Tensor | None) -> Tensor | None:
+        """`pixel_weight` of these pixels, 0 under void; None stands for 1."""
+        if pixel_weight is None:
+            return self.keep
+        weight = pixel_weight[self.at].to(self.x.dtype)
+        return weight if self.valid is None else torch.where(self.valid, weight, 0)
+
+
+def blocks(pixels: Pixels) -> Iterator[Block]:
+    images, channels, length = pixels.input.shape
+    width = max(1, min(length, BLOCK // channels))
+    height = max(1, BLOCK // (channels * width)) if width == length else 1
+    for image in range(0, images, height):
+        for pixel in range(0, length, width):
+            rows, columns = slice(image, image + height), slice(pixel, pixel + width)
+            yield _block(pixels, (rows, slice(None), columns))
+
+
+def _block(pixels: Pixels, at: tuple[slice, slice, slice]) -> Block:
+    x = pixels.input[at]
+    y = pixels.target[at].to(torch.long if pixels.has_ids else x.dtype)
+    if pixels.valid is None:
+        return Block(at, x, y, None, None)
+    valid = pixels.valid[at]
+    # A factor of 0 hides what is finite, and is cheaper than a choice for every value.
+    if not (x.sum() + y.sum()).isfinite():
+        x, y = torch.where(valid, x, 0), torch.where(valid, y, 0)
+    return Block(at, x, y * valid.to(y.dtype), valid, valid.to(x.dtype))
+
+
+def scale_gradient(gradient: Tensor | None) -> Pull:
+    """The pull of a scalar whose gradient is known."""
+
+    def pull(grad_output: Tensor) -> Tensor:
+        if gradient is None:
+            raise RuntimeError("the input needed no gradient")
+        return gradient if grad_output == 1 else gradient.mul_(grad_output)
+
+    return pull

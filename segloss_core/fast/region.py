@@ -1,0 +1,66 @@
+"""The sums of overlaps, with the probabilities in the buffer that becomes the gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..inputs import Pixels
+from .dispatch import Block, Pull, blocks
+
+
+def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
+    """The sums of p y, p, y and again p, (4, B, C)."""
+    p = torch.empty_like(pixels.input)
+    images, classes, _ = p.shape
+    sums = p.new_zeros(4, images, classes, dtype=torch.float64)
+    for block in blocks(pixels):
+        here = probabilities(block, pixels, out=p[block.at])
+        rows = sums[:, block.at[0]]
+        rows[1] += here.sum(-1)
+        if pixels.has_ids:
+            own = here.gather(1, block.y)
+            rows[0] += sum_by_class(own.double(), block.y, classes)
+            rows[2] += sum_by_class(block.keep, block.y, classes)
+        else:
+            rows[0] += (here * block.y).sum(-1)
+            rows[2] += block.y.sum(-1)
+    sums[3] = sums[1]
+
+    def pull(grad_output: Tensor) -> Tensor:
+        by_overlap, by_mass = (
+            grad_output[0].to(p.dtype),
+            (grad_output[1] + grad_output[3]).to(p.dtype),
+        )
+        for block in blocks(pixels):
+            here = p[block.at]
+            overlap, mass = by_overlap[block.at[0]], by_mass[block.at[0]]
+            if pixels.has_ids:  # softmax: p_k (g_k - sum_c g_c p_c), g the slope by p
+                own = here.gather(1, block.y)
+                own = own.mul_(overlap.gather(1, block.y.squeeze(1)).unsqueeze(1))
+                mean = (mass.unsqueeze(1) @ here).add_(own)
+                here.mul_(mass.unsqueeze(-1) - mean).scatter_add_(1, block.y, own)
+            else:  # sigmoid: p (1 - p) g
+                slope = (block.y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
+                here.mul_(slope.mul_(1 - here))
+        return p
+
+    return sums, pull
+
+
+def probabilities(block: Block, pixels: Pixels, out: Tensor) -> Tensor:
+    """Into `out`, 0 under void pixels."""
+    if pixels.mode == "multiclass":
+        out.copy_(block.x.softmax(1))
+    else:
+        torch.sigmoid(block.x, out=out)
+    return out if block.keep is None else out.mul_(block.keep)
+
+
+def sum_by_class(x: Tensor | None, labels: Tensor, classes: int) -> Tensor:
+    """The sum of x over the pixels of each label, from (b, 1, n) to (b, C); x = None counts."""
+    images = labels.shape[0]
+    first = classes * torch.arange(images).view(-1, 1, 1)
+    weights = None if x is None else x.flatten()
+    bins = torch.bincount((labels + first).flatten(), weights, minlength=images * classes)
+    return bins.view(images, classes)
