@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from .fast import on_cpu, two_nearest
 from .inputs import Mode, check_class_vector, check_number, check_range, check_tensor, peek, prepare
 from .module import LossModule, options_of
 from .pixel import cross_entropy_kernel, pixel_cross_entropy
@@ -41,8 +42,8 @@ def two_nearest_distances(
 
     Chapter: distance to the nearest cell.
     """
-    nearest = _two_nearest(instances, spacing, reach=math.inf)
-    return nearest.first.sqrt(), nearest.second.sqrt()
+    first, second = _two_nearest(instances, spacing, reach=math.inf)
+    return first.sqrt(), second.sqrt()
 
 
 def unet_weight_map(
@@ -88,8 +89,8 @@ def unet_weight_map(
     if sigma == 0:
         raise ValueError("sigma: expected a positive number, got 0")
     reach = sigma * math.sqrt(2 * math.log(max(1, w0 * 2**25)))  # beyond it: below 2^-25
-    nearest = _two_nearest(instances, spacing, reach)
-    d1, d2 = nearest.first.sqrt(), nearest.second.sqrt()
+    first, second = _two_nearest(instances, spacing, reach)
+    d1, d2 = first.sqrt(), second.sqrt()
     border = w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2))  # eq-unet-weight
     if class_weight is None:
         return 1 + border
@@ -207,12 +208,10 @@ class _Nearest(NamedTuple):
         )
 
 
-def _two_nearest(instances: Tensor, spacing: Sequence[float] | None, reach: float) -> _Nearest:
-    """The two nearest instances of every pixel, exact as far as `reach`.
-
-    One dimension after the other. Of the two nearest in a plane each is among the two nearest of
-    some line in it: else two others of that line would be nearer.
-    """
+def _two_nearest(
+    instances: Tensor, spacing: Sequence[float] | None, reach: float
+) -> tuple[Tensor, Tensor]:
+    """Squared distances of every pixel to the two nearest instances, exact as far as `reach`."""
     check_tensor("instances", instances)
     if instances.is_floating_point() or instances.is_complex() or instances.dtype == torch.bool:
         raise TypeError(f"instances: expected integer ids, got {instances.dtype}")
@@ -222,10 +221,23 @@ def _two_nearest(instances: Tensor, spacing: Sequence[float] | None, reach: floa
     steps = _steps(spacing, instances.ndim - 1)
 
     ids = instances.long()
+    if ids.numel() == 0:
+        nothing = torch.empty_like(ids, dtype=torch.float32)
+        return nothing, nothing
+    if on_cpu(ids):
+        return two_nearest(ids, steps, reach)
+    nearest = _search(ids, steps, reach)
+    return nearest.first, nearest.second
+
+
+def _search(ids: Tensor, steps: Sequence[float], reach: float) -> _Nearest:
+    """One dimension after the other.
+
+    Of the two nearest in a plane each is among the two nearest of some line in it: else two others
+    of that line would be nearer.
+    """
     inside = torch.zeros_like(ids, dtype=torch.float32).masked_fill(ids == 0, torch.inf)
     nearest = _Nearest(inside, ids, torch.full_like(inside, torch.inf), ids)
-    if ids.numel() == 0:
-        return nearest
     for axis, step in enumerate(steps, 1):
         nearest = _line(ids, step) if axis == 1 else _sweep(nearest, axis, step, reach)
     return nearest

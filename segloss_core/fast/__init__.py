@@ -6,7 +6,8 @@ formulas without this package: `evaluate` chooses, and the formula stands behind
 gradients of gradients.
 """
 
-from .dispatch import Kernel, evaluate
+from .dispatch import Kernel, evaluate, on_cpu
+from .distance import two_nearest
 from .lovasz import hinge_by_sort, softmax_by_bins, softmax_by_sort
 from .pixel import PixelKernel, sigmoid_power, softmax_power
 from .region import overlap_sums
@@ -16,9 +17,11 @@ __all__ = [
     "PixelKernel",
     "evaluate",
     "hinge_by_sort",
+    "on_cpu",
     "overlap_sums",
     "sigmoid_power",
     "softmax_by_bins",
     "softmax_by_sort",
     "softmax_power",
+    "two_nearest",
 ]

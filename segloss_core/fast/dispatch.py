@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from ..inputs import Mode, Pixels
 
 # A block and its few temporaries stay in a core's cache; a smaller one costs more calls.
-BLOCK = 2**17  # elements
+BLOCK = 2**18  # elements
 
 # Below, the calls of a kernel cost more than the memory it saves.
 SMALLEST: dict[Mode, int] = {"binary": 2**18, "multiclass": 2**19, "multilabel": 2**18}
@@ -36,15 +36,22 @@ def _kernels_help(pixels: Pixels) -> bool:
     """Large logits on a CPU with hard targets, under plain autograd."""
     x = pixels.input
     return (
-        not torch.compiler.is_compiling()
-        and type(x) in (Tensor, torch.nn.Parameter)  # not a fake tensor
-        and x.device.type == "cpu"
+        on_cpu(x)
         and x.numel() >= SMALLEST[pixels.mode]
         and x.dtype == pixels.dtype
         and pixels.from_logits
-        and not torch._C._are_functorch_transforms_active()
         and not _has_tangent(x)
         and (not pixels.soft or _is_hard(pixels))
+    )
+
+
+def on_cpu(x: Tensor) -> bool:
+    """A CPU tensor with values, under none of torch's transforms."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in (Tensor, torch.nn.Parameter)  # not a fake tensor
+        and x.device.type == "cpu"
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -55,12 +62,14 @@ def _has_tangent(x: Tensor) -> bool:
 
 
 def _is_hard(pixels: Pixels) -> bool:
+    """Whether all of y is 0 or 1, where y - y^2 is 0. Between them it is above."""
     if pixels.mode == "multiclass":
         return False
-    between = (pixels.target != 0) & (pixels.target != 1)
-    if pixels.valid is not None:
-        between &= pixels.valid
-    return not between.any()
+    for at in _places(pixels.input.shape):
+        y = pixels.target[at].clamp(0, 1) if pixels.valid is not None else pixels.target[at]
+        if torch.addcmul(y, y, y, value=-1).sum() != 0:
+            return False
+    return True
 
 
 class _Fused(torch.autograd.Function):
@@ -95,6 +104,7 @@ class Block(NamedTuple):
     y: Tensor  # (b, 1, n) class ids, or (b, C, n) zeros and ones; 0 under void
     valid: Tensor | None
     keep: Tensor | None  # valid as numbers
+    top: Tensor  # (b, 1, n) the largest x of a pixel, for a softmax
 
     def weight(self, pixel_weight: Tensor | None) -> Tensor | None:
         """`pixel_weight` of these pixels, 0 under void; None stands for 1."""
@@ -105,25 +115,29 @@ class Block(NamedTuple):
 
 
 def blocks(pixels: Pixels) -> Iterator[Block]:
-    images, channels, length = pixels.input.shape
+    return (_block(pixels, at) for at in _places(pixels.input.shape))
+
+
+def _places(shape: torch.Size) -> Iterator[tuple[slice, slice, slice]]:
+    images, channels, length = shape
     width = max(1, min(length, BLOCK // channels))
     height = max(1, BLOCK // (channels * width)) if width == length else 1
     for image in range(0, images, height):
         for pixel in range(0, length, width):
-            rows, columns = slice(image, image + height), slice(pixel, pixel + width)
-            yield _block(pixels, (rows, slice(None), columns))
+            yield slice(image, image + height), slice(None), slice(pixel, pixel + width)
 
 
 def _block(pixels: Pixels, at: tuple[slice, slice, slice]) -> Block:
     x = pixels.input[at]
     y = pixels.target[at].to(torch.long if pixels.has_ids else x.dtype)
+    top = x.amax(1, keepdim=True) if pixels.has_ids else x
     if pixels.valid is None:
-        return Block(at, x, y, None, None)
+        return Block(at, x, y, None, None, top)
     valid = pixels.valid[at]
     # A factor of 0 hides what is finite, and is cheaper than a choice for every value.
-    if not (x.sum() + y.sum()).isfinite():
-        x, y = torch.where(valid, x, 0), torch.where(valid, y, 0)
-    return Block(at, x, y * valid.to(y.dtype), valid, valid.to(x.dtype))
+    if not (top.sum() + y.sum()).isfinite():
+        x, y, top = (torch.where(valid, values, 0) for values in (x, y, top))
+    return Block(at, x, y * valid.to(y.dtype), valid, valid.to(x.dtype), top)
 
 
 def scale_gradient(gradient: Tensor | None) -> Pull:

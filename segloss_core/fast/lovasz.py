@@ -28,24 +28,22 @@ def hinge_by_sort(per_image: bool) -> Kernel:
             for c in range(pixels.classes):
                 x, y = pixels.input[images, c], pixels.target[images, c].to(slopes.dtype)
                 errors = 1 - x * (2 * y - 1)
-                foreground = y > 0
                 if pixels.valid is not None:
                     valid = pixels.valid[images, c]
-                    errors, foreground = torch.where(valid, errors, 0), foreground & valid
-                result[2, row, c] = objects = foreground.sum()
+                    errors, y = torch.where(valid, errors, 0), torch.where(valid, y, 0)
+                result[2, row, c] = objects = y.sum()
                 if objects == 0:
                     q = x.sigmoid()
                     q = q if pixels.valid is None else torch.where(valid, q, 0)
                     result[1, row, c] = q.sum()
                     slopes[images, c] = q * (1 - q)
                     continue
-                wrong = (~(errors <= 0)).flatten().nonzero().squeeze(1)  # and NaN is kept
-                errors, foreground = errors.flatten()[wrong], foreground.flatten()[wrong]
-                right = objects - foreground.sum()
-                result[0, row, c], steps = _sorted_steps(errors, foreground, right)
-                slopes[images, c] = (
-                    errors.new_zeros(x.numel()).index_copy_(0, wrong, steps).view_as(x)
-                )
+                errors, y = errors.flatten(), y.flatten()
+                wrong = (~(errors <= 0)).nonzero().squeeze(1)  # NaN is not lost
+                errors, y = errors[wrong], y[wrong]
+                result[0, row, c], steps = _sorted_steps(errors, y, int(objects - y.sum()))
+                here = errors.new_zeros(x.numel()).index_copy_(0, wrong, steps)
+                slopes[images, c] = here.view_as(x)
 
         def pull(grad_output: Tensor) -> Tensor:
             for row, images in _rows(pixels, per_image):
@@ -73,10 +71,10 @@ def softmax_by_sort(per_image: bool) -> Kernel:
             if pixels.valid is not None:
                 labels = torch.where(pixels.valid[images].squeeze(1), labels, -1)
             for c in range(pixels.classes):
-                here, foreground = p[images, c], labels == c
-                result[2, row, c] = foreground.sum()
-                if result[2, row, c] > 0:
-                    errors = (foreground.to(p.dtype) - here).abs_()
+                here, foreground = p[images, c], (labels == c).to(p.dtype)
+                result[2, row, c] = objects = foreground.sum()
+                if objects > 0:
+                    errors = (foreground - here).abs_()
                     loss, steps = _sorted_steps(errors.flatten(), foreground.flatten())
                     result[0, row, c] = loss
                     here.mul_(steps.view_as(here))
@@ -94,16 +92,18 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
         p, C = torch.empty_like(pixels.input), pixels.classes
         result = _empty_result(pixels, per_image=False)
-        first = torch.arange(0, C * bins, bins, dtype=torch.int32).unsqueeze(-1)
+        first = torch.arange(0, C * bins, bins, dtype=torch.int32)
         foreground = torch.zeros(C * bins, dtype=torch.long)
         background = torch.zeros_like(foreground)
         for block in blocks(pixels):
             here = probabilities(block, pixels, out=p[block.at])
             result[1] += here.sum(-1).sum(0)
             own = here.gather(1, block.y)
-            before, after = (first[block.y.squeeze(-1)] + level(x) for x in (own, 1 - own))
+            before, after = (first[block.y] + level(x) for x in (own, 1 - own))
             # Every probability is a background error, but for those of the labels.
-            background += torch.bincount((first + level(here)).flatten(), minlength=C * bins)
+            background += torch.bincount(
+                (first.unsqueeze(-1) + level(here)).flatten(), minlength=C * bins
+            )
             if block.valid is not None:
                 before, after = before[block.valid], after[block.valid]
                 background[::bins] -= (~block.valid).sum()
@@ -116,10 +116,12 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
         for block in blocks(pixels):
             here = p[block.at]
             own = here.gather(1, block.y)
-            steps = fn_step[(first[block.y.squeeze(-1)] + level(1 - own)).long()]
+            steps = fn_step[(first[block.y] + level(1 - own)).long()]
             if block.valid is not None:
                 steps = torch.where(block.valid, steps, 0)
-            slopes = fp_step.index_select(0, (first + level(here)).flatten()).view_as(here)
+            slopes = fp_step.index_select(0, (first.unsqueeze(-1) + level(here)).flatten()).view_as(
+                here
+            )
             here.mul_(slopes.scatter_(1, block.y, -steps))
             losses = here.sum(-1) + sum_by_class(steps, block.y, C)
             result[0] += losses.sum(0)
@@ -144,30 +146,27 @@ def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
     return pull
 
 
-def _sorted_steps(
-    errors: Tensor, foreground: Tensor, right: Tensor | int = 0
-) -> tuple[Tensor, Tensor]:
-    """The loss of errors (M,) >= 0, and its slopes by a prediction; `right` foreground pixels have
-    no error and are not among them.
+def _sorted_steps(errors: Tensor, foreground: Tensor, right: int = 0) -> tuple[Tensor, Tensor]:
+    """The loss of errors (M,) >= 0, and its slopes by a prediction; `foreground` is 0 or 1, and
+    `right` is the number of foreground pixels that have no error and are not among them.
 
     Bits of floats >= 0 are ordered as integers are, and integers are sorted by radix. The last bit
     carries the foreground, the first is turned for the sign.
     """
     integer = torch.int64 if errors.dtype == torch.float64 else torch.int32
     top = torch.iinfo(integer).min
-    keys = (errors.view(integer) << 1).bitwise_or_(foreground).bitwise_xor_(top)
+    keys = (errors.view(integer) << 1).bitwise_or_(foreground.to(integer)).bitwise_xor_(top)
     keys, order = keys.sort()
     ones = keys & 1
     errors = (keys.bitwise_xor_(top) >> 1).bitwise_and_(~top).view(errors.dtype)
     hits = ones.cumsum(0, dtype=integer).sub_(ones).add_(right)  # foreground not yet wrong
-    union = torch.arange(len(ones), 0, -1, dtype=integer).add_(hits)
-    ones, hits, union = (x.to(errors.dtype) for x in (ones, hits, union))
+    wrong = torch.ones_like(ones).cumsum_(0).neg_().add_(len(ones) + 1)
+    ones, hits, union = (x.to(errors.dtype) for x in (ones, hits, wrong.add_(hits)))
     steps = hits.div_((union - 1).clamp_(min=1))  # eq-lovasz-steps
     steps.lerp_(torch.ones(()).to(steps), ones).div_(union)
     loss = (errors * steps).sum()
-    return loss, torch.empty_like(steps).index_copy_(
-        0, order, steps.addcmul_(steps, ones, value=-2)
-    )
+    slopes = steps.addcmul_(steps, ones, value=-2)  # the error of foreground is 1 - p
+    return loss, torch.empty_like(slopes).index_copy_(0, order, slopes)
 
 
 def _rows(pixels: Pixels, per_image: bool) -> Iterator[tuple[int, slice]]:

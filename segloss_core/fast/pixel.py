@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..inputs import Pixels
@@ -29,7 +28,8 @@ def sigmoid_power(
         sign = torch.rsub(block.y, 1, alpha=2)  # 1 where y = 0, -1 where y = 1
         z = block.x * sign  # the logit of q
         q = z.sigmoid()
-        losses = F.softplus(z, threshold=50)  # -log p
+        rare = torch.minimum(q, 1 - q)  # of p and q
+        losses = z.clamp_(min=0).sub_(rare.neg_().log1p_())  # -log p = max(z, 0) - log(1 - rare)
         weight = block.weight(pixel_weight)
         if pair is not None:
             low, high = (_of_images(w, block) for w in pair)
@@ -55,19 +55,20 @@ def softmax_power(
     """w is the pixel weight times the label's entry of the class weights, (C,)."""
 
     def step(block: Block, factor: float, slope: Tensor | None) -> Tensor:
-        p, label = block.x.softmax(1), block.y
-        own = p.gather(1, label)
-        log_own = own.log()
-        tiny = torch.finfo(own.dtype).tiny
-        if not own.amin() > tiny:
-            log_own = block.x.log_softmax(1).gather(1, label)
-        losses, push = -log_own, None  # minus the slope by log p
+        x, label = block.x, block.y
+        e = (x - block.top).exp_()
+        log_own = x.gather(1, label).sub_(block.top)
+        own = log_own.exp()
+        rest = e.scatter_(1, label, 0).sum(1, keepdim=True)
+        every = own + rest
+        losses = every.log().sub_(log_own)  # -log p
+        q, push = rest / every, None  # minus the slope by log p
         if gamma > 0:  # eq-focal-softmax-grad
-            q = p.scatter_(1, label, 0).sum(1, keepdim=True).clamp_(min=tiny)
-            log_own = torch.where(own < 0.5, log_own, torch.log1p(-q))
+            q.clamp_(min=torch.finfo(q.dtype).tiny)
+            losses = torch.where(q < 0.5, -torch.log1p(-q), losses)
             power = q**gamma
-            losses = -power * log_own
-            push = power + gamma * own * losses / q
+            push = power + gamma * power * losses * (1 - q) / q
+            losses = power * losses
         weight = block.weight(pixel_weight)
         if class_weight is not None:
             of_label = class_weight[label]
@@ -75,13 +76,10 @@ def softmax_power(
         if weight is not None:
             losses.mul_(weight)
             push = weight if push is None else push.mul_(weight)
-        if slope is not None:
+        if slope is not None:  # p - 1 = -q at the label
             push = torch.full_like(own, factor) if push is None else push * factor
-            torch.mul(p, push, out=slope)
-            if gamma > 0:
-                slope.scatter_(1, label, -push * q)
-            else:
-                slope.scatter_add_(1, label, -push)
+            torch.mul(e, push / every, out=slope)
+            slope.scatter_(1, label, -push * q)
         return losses.sum()
 
     return _sum_over_blocks(step, divisor)

@@ -51,9 +51,11 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
 def probabilities(block: Block, pixels: Pixels, out: Tensor) -> Tensor:
     """Into `out`, 0 under void pixels."""
     if pixels.mode == "multiclass":
-        out.copy_(block.x.softmax(1))
-    else:
-        torch.sigmoid(block.x, out=out)
+        e = (block.x - block.top).exp_()
+        every = e.sum(1, keepdim=True)
+        share = every.reciprocal() if block.keep is None else block.keep / every
+        return torch.mul(e, share, out=out)
+    torch.sigmoid(block.x, out=out)
     return out if block.keep is None else out.mul_(block.keep)
 
 

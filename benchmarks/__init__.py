@@ -1,0 +1,1 @@
+"""Speed and memory of segloss_core beside other packages: `make bench`."""
