@@ -201,13 +201,18 @@ ERRORS = st.floats(0, 1) | st.integers(0, 8).map(lambda eighths: eighths / 8)  #
 
 
 @given(
-    errors=st.lists(st.tuples(ERRORS, st.booleans()), min_size=1, max_size=60),
-    bins=st.integers(1, 10_000),
+    groups=st.lists(st.tuples(ERRORS, st.booleans(), st.integers(1, 200)), max_size=6),
+    own=ERRORS,
+    bins=st.integers(1, 10_000) | st.integers(1, 8),
 )
-def test_binned_lovasz_keeps_its_bound_for_any_errors(errors, bins):
-    """The weights of each bin sum to the growth of the exact loss there, all together to 1."""
-    foreground = torch.tensor([[True, *[inside for _, inside in errors[1:]]]])
-    m = torch.tensor([[error for error, _ in errors]], dtype=torch.float64)
+def test_binned_lovasz_keeps_its_bound_for_any_errors(groups, own, bins):
+    """Of groups of pixels with one error each; the weights all together sum to 1."""
+    groups = [(own, True, 1), *groups]
+    copies = torch.tensor([count for _, _, count in groups])
+    m = torch.tensor([error for error, _, _ in groups], dtype=torch.float64)
+    m = m.repeat_interleave(copies).unsqueeze(0)
+    foreground = torch.tensor([inside for _, inside, _ in groups])
+    foreground = foreground.repeat_interleave(copies).unsqueeze(0)
     p = torch.where(foreground, 1 - m, m).requires_grad_()
     both, y = torch.stack([1 - p, p], 1), foreground.long()
     options = {"classes": [1], "from_logits": False}
