@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks refresh parity clean
+.PHONY: help book serve test notebooks refresh parity new-chapter clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,9 @@ refresh: $(READY) ## run the notebooks and store their text outputs
 
 parity: $(READY) ## accept the Korean and English texts as they stand, after looking at both
 	@$(BIN)/python -m book.editions parity
+
+new-chapter: $(READY) ## start a chapter from the skeleton: make new-chapter NAME=boundary
+	@$(BIN)/python -m book.editions new-chapter "$(NAME)"
 
 clean: ## remove everything built (.venv stays)
 	rm -rf _build

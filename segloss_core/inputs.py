@@ -30,7 +30,7 @@ class Pixels(NamedTuple):
     valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
     mode: Mode
     from_logits: bool
-    soft: bool  # the target came as floating point, so it may lie between 0 and 1
+    soft: bool  # the target may lie between 0 and 1
     shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
 
     @property
@@ -100,7 +100,7 @@ class Pixels(NamedTuple):
         if isinstance(value, Tensor):
             return self.class_vector(name, value, high).unsqueeze(-1)
         check_number(name, value, high=high)
-        return self.input.new_tensor(value, dtype=self.dtype)
+        return self.input.new_full((), value, dtype=self.dtype)
 
     def class_vector(self, name: str, value: object, high: float = math.inf) -> Tensor:
         """A tensor (C,) of non-negative numbers, in `dtype`."""
@@ -143,12 +143,22 @@ def prepare(
         pixels = pixels._replace(input=pixels.scores.clamp(0, 1))
     if pixels.has_ids:
         check_ids("target", labels, valid, pixels.classes)
+    elif soft and mode != "multiclass" and _is_hard(pixels.labels):
+        pixels = pixels._replace(soft=False)
     else:
         check_range("target", pixels.labels, 0, 1)
         if soft and hard:
             fractions = pixels.labels.frac()
             check_range("target", fractions, 0, 0, "hard labels, so fractional parts")
     return pixels
+
+
+def _is_hard(y: Tensor) -> bool:
+    """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0; in pieces that fit a cache."""
+    for piece in torch.split(y.flatten(), 2**17):
+        if peek(torch.addcmul(piece, piece, piece, value=-1).abs().sum()) != 0:
+            return False
+    return True
 
 
 def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:

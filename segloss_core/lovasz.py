@@ -245,8 +245,8 @@ def _reduce(
 
     kernel = kernel if process_group is None else None
     found, mass, actual = evaluate(formula, kernel, pixels)
-    sums = (actual, mass, of_region(pixels.valid_count()))
-    actual, mass, valid = add_regions(sums, per_image, process_group)
+    rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
+    actual, mass, valid = add_regions(rows, valid, per_image, process_group)
     sums = (actual, mass, valid)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
     found = found if per_image else found[0]

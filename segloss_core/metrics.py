@@ -206,9 +206,8 @@ def _hard_sums(
         predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
     else:
         overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
-    overlap, predicted, actual, count = add_regions(
-        (overlap, predicted, actual, total(one)), per_image, process_group
-    )
+    rows = torch.stack([overlap, predicted, actual])
+    overlap, predicted, actual, count = add_regions(rows, total(one), per_image, process_group)
     sums = (actual, predicted, count)
     regions = Regions.of(sums, mode, torch.float32, per_image, process_group)
     return overlap, predicted, regions

@@ -69,24 +69,31 @@ def reduce_classes(
     """
     check_choice("reduction", reduction, get_args(Reduction))
     counted = regions.valid > 0
-    share = _class_weight(weight, losses, regions.mode)
+    vector = None
+    if weight is not None:
+        vector = _class_weight(weight, losses, regions.mode)
     if isinstance(classes, str):
         check_choice("classes", classes, ("present", "all"))
         if classes == "present" and regions.mode != "binary":
             counted = counted & (regions.actual > 0)
     else:
         chosen = _class_list(classes, losses.shape[-1])
-        losses, counted, share = losses[..., chosen], counted[..., chosen], share[chosen]
-    losses = share * losses
+        losses, counted = losses[..., chosen], counted[..., chosen]
+        vector = None if vector is None else vector[chosen]
+    share = counted.to(losses.dtype)
+    if vector is not None:
+        losses, share = losses * vector, share * vector
     if reduction == "none":
         return losses.to(regions.dtype)
     losses = torch.where(counted, losses, 0)
     if reduction == "sum":
         return sum_over_ranks(losses.sum(), regions.process_group).to(regions.dtype)
-    per_image = ratio(losses.sum(-1), (counted * share).sum(-1))
-    images = counted.any(-1).to(losses.dtype)
-    both = sum_over_ranks(torch.stack([per_image.sum(), images.sum()]), regions.process_group)
-    return ratio(both[0], both[1]).to(regions.dtype)
+    found = ratio(losses.sum(-1), share.sum(-1))
+    if found.ndim > 0:  # of each image
+        images = counted.any(-1).to(found.dtype)
+        both = torch.stack([found.sum(), images.sum()])
+        found = ratio(*sum_over_ranks(both, regions.process_group).unbind())
+    return found.to(regions.dtype)
 
 
 def _class_list(classes: Sequence[int], count: int) -> list[int]:
@@ -97,9 +104,7 @@ def _class_list(classes: Sequence[int], count: int) -> list[int]:
     return list(classes)
 
 
-def _class_weight(weight: Tensor | None, losses: Tensor, mode: Mode) -> Tensor:
-    if weight is None:
-        return losses.new_ones(losses.shape[-1])
+def _class_weight(weight: Tensor, losses: Tensor, mode: Mode) -> Tensor:
     if mode == "binary":
         refuse("weight", weight, mode)
     vector = check_class_vector("weight", weight, losses.device, losses.shape[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -58,21 +57,20 @@ def region_sums(
         return torch.stack([overlap, total(p * p) if squared else mass, actual, mass])
 
     rows = evaluate(formula, None if squared else overlap_sums, pixels)
-    overlap, predicted, actual, mass, valid = add_regions(
-        [*rows, pixels.valid_count()], per_image, process_group
-    )
-    sums = (actual, mass, valid)
-    regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
+    sums = add_regions(rows, pixels.valid_count(), per_image, process_group)
+    overlap, predicted, actual, mass, valid = sums
+    regions = Regions.of((actual, mass, valid), pixels.mode, pixels.dtype, per_image, process_group)
     return overlap, predicted, regions
 
 
 def add_regions(
-    rows: Sequence[Tensor], per_image: bool, process_group: ProcessGroup | None
+    rows: Tensor, valid: Tensor, per_image: bool, process_group: ProcessGroup | None
 ) -> tuple[Tensor, ...]:
-    """Sums of each image, (B, C), added over the batch and over the ranks, unless `per_image`."""
+    """Sums of each image, (k, B, C), and its number of pixels, added over the batch and over the
+    ranks, unless `per_image`."""
     check_bool("per_image", per_image)
-    stacked = torch.stack([x.to(rows[0].dtype).expand_as(rows[0]) for x in rows])
-    return (stacked if per_image else sum_over_ranks(stacked.sum(1), process_group)).unbind()
+    rows = torch.cat([rows, valid.to(rows.dtype).expand_as(rows[:1])])
+    return (rows if per_image else sum_over_ranks(rows.sum(1), process_group)).unbind()
 
 
 def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:

@@ -7,11 +7,14 @@ directly followed by its English twin; its code cells stand once and serve both.
 module                  what it does
 ======================= ==========================================================================
 ``edition``             the heart: the pure function ``edition(notebook, lang) -> notebook``
+``alone``               puts a cell before a downloaded notebook that unpacks what it imports
 ``execution``           runs every notebook once; both editions read that one result
 ``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
 ``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
+``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed
+``draft``               starts a new chapter, and lists what of it is still to be written
 ``__main__``            the commands behind ``make book``, ``notebooks``, ``refresh``, ``parity``
 ======================= ==========================================================================
 

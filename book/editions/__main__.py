@@ -14,10 +14,11 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
-from . import BUILD, ROOT, chapters, parity
-from .edition import LANGUAGES, edition
-from .execution import NotebookError, execute, executed
-from .storage import stored
+from . import BUILD, ROOT, chapters, draft, parity
+from .edition import LANGUAGES
+from .execution import execute, executed
+from .publishing import handed_out
+from .storage import NotebookError, read, stored
 
 SITE = BUILD / "site"
 NOTEBOOKS = BUILD / "notebooks"
@@ -26,6 +27,7 @@ CONFIG = ROOT / "_config.yml"
 
 def build() -> None:
     """Build both editions into one site."""
+    _stop_at(parity.without_twin(), "Each text needs both languages before the book is built.")
     execute(chapters())  # side by side, before the editions need the results
     with ProcessPoolExecutor() as pool:
         statuses = list(pool.map(_build_edition, LANGUAGES))
@@ -83,18 +85,13 @@ def _write_front_doors() -> None:
 
 
 def notebooks() -> None:
-    """Write a clean executed notebook per chapter and language, with what they import."""
+    """Write a clean executed notebook per chapter and language; each can be taken alone."""
     paths = chapters()
     for notebook, path in zip(execute(paths), paths, strict=True):
         for lang in LANGUAGES:
             target = NOTEBOOKS / lang / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(edition(notebook, lang), target)
-    for lang in LANGUAGES:
-        for module in (ROOT / "book").glob("*.py"):
-            if module.name != "conftest.py":
-                shutil.copy(module, NOTEBOOKS / lang)
-        shutil.copytree(ROOT / "book" / "data", NOTEBOOKS / lang / "data", dirs_exist_ok=True)
+            nbformat.write(handed_out(notebook, lang), target)
     print(f"The notebooks are in {NOTEBOOKS}")
 
 
@@ -106,8 +103,22 @@ def refresh() -> None:
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
             print(f"refreshed {path.relative_to(ROOT)}")
-    if found := parity.review():
-        sys.exit("\n".join([*found, "Look at these, then `make parity` accepts them as they are."]))
+    advice = "Look at these. A text whose twin needs no change is accepted by `make parity`."
+    _stop_at(parity.review(), advice)
+    for path in chapters():
+        for line in draft.unfinished(read(path)):
+            print(f"to be written: {path.name}, {line}")
+
+
+def accept() -> None:
+    """Accept the texts in both languages as they stand."""
+    _stop_at(parity.without_twin(), "Nothing was accepted.")
+    parity.accept()
+
+
+def _stop_at(complaints: list[str], advice: str) -> None:
+    if complaints:
+        sys.exit("\n".join([*complaints, advice]))
 
 
 def serve(port: int = 8000) -> None:
@@ -127,15 +138,18 @@ COMMANDS = {
     "notebooks": notebooks,
     "refresh": refresh,
     "serve": serve,
-    "parity": parity.accept,
+    "parity": accept,
+    "new-chapter": draft.new_chapter,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m book.editions", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("name", nargs="*", help="the name of a new chapter")
+    arguments = parser.parse_args()
     try:
-        COMMANDS[parser.parse_args().command]()
+        COMMANDS[arguments.command](*arguments.name)
     except NotebookError as error:
         sys.exit(str(error))
 

@@ -21,13 +21,10 @@ from jupyter_cache.executors.utils import single_nb_execution
 from nbformat import NotebookNode
 
 from . import BUILD, ROOT
+from .storage import NotebookError, read
 
 CACHE = BUILD / "cache"
 TIMEOUT = 300  # seconds for one cell
-
-
-class NotebookError(Exception):
-    """A cell of a notebook has failed."""
 
 
 def environment_digest() -> str:
@@ -49,7 +46,7 @@ def environment_digest() -> str:
 def execution_key(path: Path, environment: str) -> str:
     """Changes exactly when the stored result of a notebook is out of date."""
     digest = hashlib.sha256(environment.encode())
-    for cell in _code_only(nbformat.read(path, as_version=4), environment).cells:
+    for cell in _code_only(read(path), environment).cells:
         digest.update(cell.source.encode() + b"\0")
     return digest.hexdigest()
 
@@ -64,7 +61,7 @@ def execute(paths: Iterable[Path]) -> list[NotebookNode]:
     """The notebooks at ``paths`` with their outputs; those not in the cache run side by side."""
     cache = get_cache(CACHE)
     environment = environment_digest()
-    sources = [(path, nbformat.read(path, as_version=4)) for path in paths]
+    sources = [(path, read(path)) for path in paths]
     codes = [_code_only(notebook, environment) for _, notebook in sources]
     missing = [
         (path, code)

@@ -22,6 +22,9 @@ from . import BUILD
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .korean_search import SearchKorean
+from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
+
+DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -29,9 +32,14 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     app.add_search_language(SearchKorean)
     app.add_transform(LabelsAsAnchors)
-    app.add_message_catalog("sphinx", str(_compiled_catalogues()))
+    catalogues = str(_compiled_catalogues())
+    for domain in DOMAINS:
+        app.add_message_catalog(domain, catalogues)
     app.connect("config-inited", speak_one_language, priority=900)
+    app.connect("builder-inited", offer_the_source)
+    app.connect("builder-inited", launch_the_edition, priority=900)
     app.connect("env-get-outdated", find_outdated)
+    app.connect("env-purge-doc", drop_outdated_page)
     app.connect("source-read", read_edition)
     app.connect("html-page-context", link_to_siblings)
     app.connect("html-page-context", leave_summaries_unlabelled)
@@ -143,7 +151,7 @@ def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     for docname in app.env.found_docs:
         if path := _notebook(app.env, docname):
             target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
-            nbformat.write(edition(executed(path), app.config.language), target)
+            nbformat.write(handed_out(executed(path), app.config.language), target)
 
 
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
@@ -164,8 +172,9 @@ def _compiled_catalogues() -> Path:
     """Compile the interface words that Sphinx and its theme have no translation for."""
     target = BUILD / "locale"
     for po in Path(__file__).with_name("locale").glob("*.po"):
-        mo = target / po.stem / "LC_MESSAGES" / "sphinx.mo"
-        mo.parent.mkdir(parents=True, exist_ok=True)
-        with po.open("rb") as words, mo.open("wb") as compiled:
-            write_mo(compiled, read_po(words, locale=po.stem))
+        for domain in DOMAINS:
+            mo = target / po.stem / "LC_MESSAGES" / f"{domain}.mo"
+            mo.parent.mkdir(parents=True, exist_ok=True)
+            with po.open("rb") as words, mo.open("wb") as compiled:
+                write_mo(compiled, read_po(words, locale=po.stem))
     return target

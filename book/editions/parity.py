@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import nbformat
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from mdit_py_plugins.colon_fence import colon_fence_plugin
@@ -23,6 +22,7 @@ from nbformat import NotebookNode
 
 from . import ROOT, chapters
 from .edition import LANGUAGES, language
+from .storage import read
 
 LOCK = ROOT / "book" / "parity.lock"
 
@@ -46,39 +46,54 @@ class Pair(NamedTuple):
     en: str
 
 
-def pairs(notebook: NotebookNode) -> Iterator[Pair]:
+def pairs(notebook: NotebookNode) -> list[Pair]:
     """Every pair of texts in a notebook: markdown cells, captions and alternative texts.
 
-    Raises ValueError, in words for the writer, where a cell has no twin.
+    Raises ValueError, in words for the writer, where texts have no twin.
     """
-    cells = iter(enumerate(notebook.cells))
-    for number, cell in cells:
+    found = list(_pairs_or_complaints(notebook))
+    if complaints := [item for item in found if isinstance(item, str)]:
+        raise ValueError("\n".join(complaints))
+    return [item for item in found if isinstance(item, Pair)]
+
+
+def _pairs_or_complaints(notebook: NotebookNode) -> Iterator[Pair | str]:
+    """The pairs, and for each text without a twin a sentence that says where it should stand."""
+    waiting: tuple[str, str] | None = None  # place and text of a Korean cell without its twin yet
+    for number, cell in enumerate(notebook.cells):
+        place, spoken = f"cell {number} ({_first_words(cell.source)})", language(cell)
+        if waiting and spoken == "en":
+            yield Pair(*waiting, cell.source)
+            waiting = None
+            continue
+        if waiting:
+            yield _without_english(waiting[0])
+            waiting = None
         if cell.cell_type == "code":
             yield from _pairs_in_metadata(cell.metadata, f"code cell {number}")
-            continue
-        if language(cell) != LANGUAGES[0]:
-            raise ValueError(
-                f"cell {number} ({_first_words(cell.source)}): every text starts with its Korean "
-                f"cell, tagged 'ko', directly followed by the English one, tagged 'en'; "
-                f"this one is tagged {language(cell)!r}"
-            )
-        twin = next(cells, (None, None))[1]
-        if twin is None or language(twin) != LANGUAGES[1]:
-            raise ValueError(
-                f"cell {number} ({_first_words(cell.source)}): the English twin, tagged 'en', "
-                f"is missing directly after it"
-            )
-        yield Pair(f"cell {number} ({_first_words(cell.source)})", cell.source, twin.source)
+        elif spoken == "ko":
+            waiting = place, cell.source
+        elif spoken == "en":
+            yield f"{place}: its Korean twin, tagged 'ko', is missing directly before it"
+        else:
+            yield f"{place}: tag it 'ko' or 'en'; so far it carries neither"
+    if waiting:
+        yield _without_english(waiting[0])
 
 
-def _pairs_in_metadata(metadata: object, place: str) -> Iterator[Pair]:
+def _without_english(place: str) -> str:
+    return f"{place}: its English twin, tagged 'en', is missing directly after it"
+
+
+def _pairs_in_metadata(metadata: object, place: str) -> Iterator[Pair | str]:
     if not isinstance(metadata, dict):
         return
     if set(metadata) & set(LANGUAGES):
         missing = [lang for lang in LANGUAGES if not metadata.get(lang)]
         if missing:
-            raise ValueError(f"{place}: the text in {missing[0]!r} is missing")
-        yield Pair(place, *(metadata[lang] for lang in LANGUAGES))
+            yield f"{place}: the text in {missing[0]!r} is missing"
+        else:
+            yield Pair(place, *(metadata[lang] for lang in LANGUAGES))
         return
     for key, value in metadata.items():
         yield from _pairs_in_metadata(value, f"{place}, {key}")
@@ -131,16 +146,26 @@ def _walk(tokens: list[Token]) -> Iterator[Token]:
 def problems(notebook: NotebookNode) -> list[str]:
     """What the twins of a notebook do not share though they must, in words for the writer."""
     found = []
-    try:
-        for place, ko, en in pairs(notebook):
-            korean, english = shared_parts(ko), shared_parts(en)
-            for (kind, content), count in (korean - english).items():
-                found.append(f"{place}: {count} × {kind} {content!r} in the Korean text only")
-            for (kind, content), count in (english - korean).items():
-                found.append(f"{place}: {count} × {kind} {content!r} in the English text only")
-    except ValueError as error:
-        found.append(str(error))
+    for item in _pairs_or_complaints(notebook):
+        if isinstance(item, str):
+            found.append(item)
+            continue
+        korean, english = shared_parts(item.ko), shared_parts(item.en)
+        for (kind, content), count in (korean - english).items():
+            found.append(f"{item.place}: {count} × {kind} {content!r} in the Korean text only")
+        for (kind, content), count in (english - korean).items():
+            found.append(f"{item.place}: {count} × {kind} {content!r} in the English text only")
     return found
+
+
+def without_twin() -> list[str]:
+    """The texts of all chapters that have no twin, in words for the writer."""
+    return [
+        f"{name}, {item}"
+        for name, notebook in _notebooks().items()
+        for item in _pairs_or_complaints(notebook)
+        if isinstance(item, str)
+    ]
 
 
 def _hash(text: str) -> str:
@@ -178,17 +203,21 @@ def accept() -> None:
 
 
 def review() -> list[str]:
-    """Accept pairs changed on both sides; return those of which one side alone was changed."""
-    lock = read_lock()
-    found = [
-        f"{name}, {pair}"
-        for name, notebook in _notebooks().items()
-        for pair in unsynced(name, notebook, lock)
-    ]
+    """Accept pairs changed on both sides; return what is wrong with the others.
+
+    That is: texts without a twin, what twins do not share, and pairs of which one side alone was
+    changed.
+    """
+    notebooks, lock = _notebooks(), read_lock()
+    found = [f"{name}, {line}" for name, nb in notebooks.items() for line in problems(nb)]
+    if not found:
+        found = [
+            f"{name}, {line}" for name, nb in notebooks.items() for line in unsynced(name, nb, lock)
+        ]
     if not found:
         accept()
     return found
 
 
 def _notebooks() -> dict[str, NotebookNode]:
-    return {path.name: nbformat.read(path, as_version=4) for path in chapters()}
+    return {path.name: read(path) for path in chapters()}

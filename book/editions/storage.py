@@ -2,11 +2,28 @@
 
 import hashlib
 from copy import deepcopy
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
+from nbformat.reader import NotJSONError
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class NotebookError(Exception):
+    """What is wrong with a notebook, in words for its writer."""
+
+
+def read(path: Path) -> NotebookNode:
+    """The notebook at ``path``."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except NotJSONError as error:
+        raise NotebookError(
+            f"{path.name} is not a notebook any more ({error.__cause__}). "
+            f"Was a merge conflict left in it?"
+        ) from error
 
 
 def stored(notebook: NotebookNode) -> str:

@@ -11,11 +11,12 @@ from torch.autograd import forward_ad
 
 from ..inputs import Mode, Pixels
 
-# A block and its few temporaries stay in a core's cache; a smaller one costs more calls.
-BLOCK = 2**18  # elements
+# A block and its temporaries stay in a core's cache; a smaller one costs more calls. With several
+# classes most temporaries have but one value for a pixel.
+BLOCK: dict[Mode, int] = {"binary": 2**16, "multilabel": 2**16, "multiclass": 2**18}  # elements
 
 # Below, the calls of a kernel cost more than the memory it saves.
-SMALLEST: dict[Mode, int] = {"binary": 2**18, "multiclass": 2**19, "multilabel": 2**18}
+SMALLEST = 2**14  # elements
 
 # Takes a gradient of the value and gives that of the input; called at most once.
 Pull = Callable[[Tensor], Tensor]
@@ -37,11 +38,11 @@ def _kernels_help(pixels: Pixels) -> bool:
     x = pixels.input
     return (
         on_cpu(x)
-        and x.numel() >= SMALLEST[pixels.mode]
+        and x.numel() >= SMALLEST
         and x.dtype == pixels.dtype
         and pixels.from_logits
         and not _has_tangent(x)
-        and (not pixels.soft or _is_hard(pixels))
+        and not pixels.soft
     )
 
 
@@ -59,17 +60,6 @@ def _has_tangent(x: Tensor) -> bool:
     """Whether forward-mode differentiation goes through x."""
     dual = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
     return dual.tangent is not None
-
-
-def _is_hard(pixels: Pixels) -> bool:
-    """Whether all of y is 0 or 1, where y - y^2 is 0. Between them it is above."""
-    if pixels.mode == "multiclass":
-        return False
-    for at in _places(pixels.input.shape):
-        y = pixels.target[at].clamp(0, 1) if pixels.valid is not None else pixels.target[at]
-        if torch.addcmul(y, y, y, value=-1).sum() != 0:
-            return False
-    return True
 
 
 class _Fused(torch.autograd.Function):
@@ -115,13 +105,13 @@ class Block(NamedTuple):
 
 
 def blocks(pixels: Pixels) -> Iterator[Block]:
-    return (_block(pixels, at) for at in _places(pixels.input.shape))
+    return (_block(pixels, at) for at in _places(pixels.input.shape, BLOCK[pixels.mode]))
 
 
-def _places(shape: torch.Size) -> Iterator[tuple[slice, slice, slice]]:
+def _places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]]:
     images, channels, length = shape
-    width = max(1, min(length, BLOCK // channels))
-    height = max(1, BLOCK // (channels * width)) if width == length else 1
+    width = max(1, min(length, size // channels))
+    height = max(1, size // (channels * width)) if width == length else 1
     for image in range(0, images, height):
         for pixel in range(0, length, width):
             yield slice(image, image + height), slice(None), slice(pixel, pixel + width)

@@ -58,13 +58,16 @@ def softmax_power(
         x, label = block.x, block.y
         e = (x - block.top).exp_()
         log_own = x.gather(1, label).sub_(block.top)
-        own = log_own.exp()
-        rest = e.scatter_(1, label, 0).sum(1, keepdim=True)
-        every = own + rest
+        if gamma > 0:
+            own = log_own.exp()
+            rest = e.scatter_(1, label, 0).sum(1, keepdim=True)
+            every = own + rest
+        else:
+            every = e.sum(1, keepdim=True)
         losses = every.log().sub_(log_own)  # -log p
-        q, push = rest / every, None  # minus the slope by log p
+        push = torch.ones_like(losses)  # minus the slope by log p
         if gamma > 0:  # eq-focal-softmax-grad
-            q.clamp_(min=torch.finfo(q.dtype).tiny)
+            q = (rest / every).clamp_(min=torch.finfo(e.dtype).tiny)
             losses = torch.where(q < 0.5, -torch.log1p(-q), losses)
             power = q**gamma
             push = power + gamma * power * losses * (1 - q) / q
@@ -75,11 +78,14 @@ def softmax_power(
             weight = of_label if weight is None else of_label.mul_(weight)
         if weight is not None:
             losses.mul_(weight)
-            push = weight if push is None else push.mul_(weight)
-        if slope is not None:  # p - 1 = -q at the label
-            push = torch.full_like(own, factor) if push is None else push * factor
+            push.mul_(weight)
+        if slope is not None:
+            push.mul_(factor)
             torch.mul(e, push / every, out=slope)
-            slope.scatter_(1, label, -push * q)
+            if gamma > 0:
+                slope.scatter_(1, label, -push * q)  # p - 1 = -q
+            else:
+                slope.scatter_add_(1, label, -push)
         return losses.sum()
 
     return _sum_over_blocks(step, divisor)
@@ -98,7 +104,7 @@ def _sum_over_blocks(
         for block in blocks(pixels):
             slope = None if gradient is None else gradient[block.at]
             total += step(block, factor, slope).item()
-        return x.new_tensor(total * factor), scale_gradient(gradient)
+        return x.new_full((), total * factor), scale_gradient(gradient)
 
     return kernel
 

@@ -1,5 +1,6 @@
 """The two languages are held together, and the messages help the writer."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -65,21 +66,40 @@ def test_words_and_punctuation_may_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "complaint"),
+    ("cells", "complaints"),
     [
-        ([ko("## 성질")], "cell 0 ('성질'): the English twin, tagged 'en', is missing"),
-        ([ko("## 성질"), ko("끝")], "cell 0 ('성질'): the English twin, tagged 'en', is missing"),
-        ([en("## Properties")], "cell 0 ('Properties'): every text starts with its Korean cell"),
-        ([new_markdown_cell("text")], "this one is tagged None"),
+        ([ko("## 성질")], ["cell 0 ('성질'): its English twin, tagged 'en', is missing"]),
         (
-            [new_code_cell("1", metadata={"mystnb": {"figure": {"caption": {"ko": "가"}}}})],
-            "code cell 0, mystnb, figure, caption: the text in 'en' is missing",
+            [ko("## 성질"), ko("끝"), en("the end"), ko("또")],
+            [
+                "cell 0 ('성질'): its English twin, tagged 'en', is missing",
+                "cell 3 ('또'): its English twin, tagged 'en', is missing",
+            ],
+        ),
+        (
+            [en("## Properties")],
+            ["cell 0 ('Properties'): its Korean twin, tagged 'ko', is missing"],
+        ),
+        ([new_markdown_cell("text")], ["cell 0 ('text'): tag it 'ko' or 'en'"]),
+        (
+            [ko("그림"), new_code_cell("1", metadata={"mystnb": {"caption": {"ko": "가"}}})],
+            [
+                "cell 0 ('그림'): its English twin, tagged 'en', is missing",
+                "code cell 1, mystnb, caption: the text in 'en' is missing",
+            ],
         ),
     ],
 )
-def test_a_missing_twin_is_named(cells: list[nbformat.NotebookNode], complaint: str) -> None:
-    [found] = parity.problems(new_notebook(cells=cells))
-    assert complaint in found
+def test_every_missing_twin_is_named(
+    cells: list[nbformat.NotebookNode], complaints: list[str]
+) -> None:
+    notebook = new_notebook(cells=cells)
+    found = parity.problems(notebook)
+    assert len(found) == len(complaints)
+    for line, complaint in zip(found, complaints, strict=True):
+        assert line.startswith(complaint)
+    with pytest.raises(ValueError, match="(?s)" + ".*".join(map(re.escape, complaints))):
+        parity.pairs(notebook)
 
 
 def test_a_change_of_one_side_points_to_the_other(

@@ -1,9 +1,12 @@
 """A stored notebook depends on its content alone."""
 
+from pathlib import Path
+
 import nbformat
+import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from book.editions.storage import stored
+from book.editions.storage import NotebookError, read, stored
 
 
 def drawn(**metadata: object) -> nbformat.NotebookNode:
@@ -30,3 +33,10 @@ def test_the_given_notebook_keeps_its_images() -> None:
     notebook = drawn()
     stored(notebook)
     assert "image/png" in notebook.cells[0].outputs[0].data
+
+
+def test_a_merge_conflict_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "chapter.ipynb"
+    path.write_text(stored(drawn()).replace("[", "<<<<<<< HEAD\n[", 1))
+    with pytest.raises(NotebookError, match=r"chapter\.ipynb .*line 2 .*merge conflict"):
+        read(path)

@@ -1,0 +1,161 @@
+"""A notebook that can be taken alone: its first cell unpacks what it imports.
+
+Who downloads one chapter, or opens it in Colab, has neither the core nor the modules and data
+that stand beside the chapters. They travel packed in the first cell, in the folders they have in
+the repository, and the notebook runs in that copy of ``book/``. So nothing need have been
+published, and a notebook runs the code it was written with. Packages by others are installed by
+pip where they are missing.
+"""
+
+import ast
+import base64
+import functools
+import hashlib
+import io
+import re
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from string import Template
+
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_code_cell
+
+from . import ROOT
+
+BOOK = ROOT / "book"
+MODULES = (BOOK, ROOT / "examples")  # where the modules are that chapters import
+DATA = (BOOK / "data", ROOT / "benchmarks")  # and the files that they read
+
+_SETUP = Template("""\
+# @title Run this cell first: it unpacks the modules and data that this notebook imports
+def _set_up(folder, packages, archive):
+    import base64
+    import importlib
+    import io
+    import os
+    import subprocess
+    import sys
+    import zipfile
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    if Path.cwd().parent.name != folder:  # it is, when the cell is run a second time
+        zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))).extractall(folder)
+        os.chdir(Path(folder, "book"))
+        sys.path[:0] = [str(Path(name).resolve()) for name in (".", "..", "../examples")]
+
+    def missing():
+        importlib.invalidate_caches()
+        return [package for name, package in packages.items() if find_spec(name) is None]
+
+    if missing():
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *missing()])
+    if missing():
+        raise ModuleNotFoundError(
+            "this notebook needs " + ", ".join(missing()) + ", and pip could not install it here. "
+            "Where there is a network, run\\n    pip install " + " ".join(missing())
+        )
+
+
+_set_up(
+    "$folder",
+    $packages,
+    "$archive",
+)""")
+
+
+def alone(notebook: NotebookNode) -> NotebookNode:
+    """Return ``notebook`` behind a cell that brings what its code imports; the input stays."""
+    python = TransformerManager().transform_cell  # of a cell with magics
+    code = [python(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
+    files, packages = needs("\n".join(code))
+    if not files:
+        return notebook
+    archive = _packed(files)
+    setup = new_code_cell(
+        _SETUP.substitute(
+            # By its content: two notebooks of different versions can lie side by side.
+            folder=f"segloss-{hashlib.sha256(archive).hexdigest()[:8]}",
+            packages=repr(packages).replace("'", '"'),
+            archive=base64.b64encode(archive).decode(),
+        ),
+        metadata={"cellView": "form", "jupyter": {"source_hidden": True}},  # Colab, JupyterLab
+        id="set-up",
+    )
+    return from_dict({**notebook, "cells": [setup, *notebook.cells]})
+
+
+def needs(code: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """What ``code`` imports, itself or through the book's own modules.
+
+    Returns the files of this repository by their place in it, and the packages by others
+    as ``{module: name for pip}``.
+    """
+    files: dict[str, Path] = {}
+    packages: dict[str, str] = {}
+    queue, seen = [code], set(sys.stdlib_module_names)
+    while queue:
+        source = queue.pop()
+        for name in imports(source) - seen:
+            seen.add(name)
+            if own := _own_files(name):
+                files |= own
+                queue += [path.read_text(encoding="utf-8") for path in own.values()]
+            elif others := _distributions().get(name):
+                packages[name] = others[0]
+            # What is neither, the notebook ran without: an optional import.
+        files |= _data_named_in(source)
+    return dict(sorted(files.items())), dict(sorted(packages.items()))
+
+
+@functools.cache  # reads what every installed package says of itself
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def imports(source: str) -> set[str]:
+    """The top-level modules that ``source`` imports."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(str(node.module).partition(".")[0])
+    return names
+
+
+def _own_files(name: str) -> dict[str, Path]:
+    """The files of a module that chapters import, or of a package in the root."""
+    modules = [folder / f"{name}.py" for folder in MODULES]
+    package = sorted((ROOT / name).rglob("*.py"))
+    return _by_place([path for path in modules if path.is_file()] or package)
+
+
+def _data_named_in(source: str) -> dict[str, Path]:
+    """The files whose folder in one of ``DATA``, or whose own name there, the source mentions."""
+    named = [
+        path
+        for folder in DATA
+        for entry in folder.glob("*")
+        if re.search(rf"""["'/]{re.escape(entry.name)}["'/]""", source)
+        for path in (entry, *entry.rglob("*"))
+        if path.is_file()
+    ]
+    return _by_place([*named, BOOK / "data" / "ATTRIBUTION.md"]) if named else {}
+
+
+def _by_place(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.relative_to(ROOT).as_posix(): path for path in paths}
+
+
+def _packed(files: dict[str, Path]) -> bytes:
+    """The files as a zip archive, the same bytes wherever and whenever it is made."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, path in _by_place([ROOT / "LICENSE", *files.values()]).items():
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
