@@ -34,6 +34,7 @@ def environment_digest() -> str:
         *ROOT.glob("book/*.py"),
         *ROOT.glob("examples/*.py"),
         *(path for path in ROOT.glob("book/data/**/*") if path.is_file()),
+        *ROOT.glob("benchmarks/results/*.json"),
     ]
     digest = hashlib.sha256(platform.python_version().encode())
     for package in ("torch", "numpy", "matplotlib", "ipykernel"):

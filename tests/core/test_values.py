@@ -197,6 +197,32 @@ def test_binned_lovasz_is_off_by_one_bin_at_most(seed, bins, per_image):
     assert (exact_ - binned).abs().max() <= 1 / bins
 
 
+ERRORS = st.floats(0, 1) | st.integers(0, 8).map(lambda eighths: eighths / 8)  # ties, bin edges
+
+
+@given(
+    groups=st.lists(st.tuples(ERRORS, st.booleans(), st.integers(1, 200)), max_size=6),
+    own=ERRORS,
+    bins=st.integers(1, 10_000) | st.integers(1, 8),
+)
+def test_binned_lovasz_keeps_its_bound_for_any_errors(groups, own, bins):
+    """Of groups of pixels with one error each; the weights all together sum to 1."""
+    groups = [(own, True, 1), *groups]
+    copies = torch.tensor([count for _, _, count in groups])
+    m = torch.tensor([error for error, _, _ in groups], dtype=torch.float64)
+    m = m.repeat_interleave(copies).unsqueeze(0)
+    foreground = torch.tensor([inside for _, inside, _ in groups])
+    foreground = foreground.repeat_interleave(copies).unsqueeze(0)
+    p = torch.where(foreground, 1 - m, m).requires_grad_()
+    both, y = torch.stack([1 - p, p], 1), foreground.long()
+    options = {"classes": [1], "from_logits": False}
+    binned = lovasz_softmax_loss(both, y, bins=bins, **options)
+    assert abs(binned - lovasz_softmax_loss(both, y, **options)) <= 1 / bins + 1e-12
+    (weights,) = torch.autograd.grad(binned, p)
+    assert (torch.where(foreground, -weights, weights) >= -1e-12).all()
+    torch.testing.assert_close(weights.abs().sum().item(), 1.0)
+
+
 @given(seed=st.integers(0, 2**16))
 def test_lovasz_of_ties_does_not_depend_on_the_order_of_pixels(seed):
     g = torch.Generator().manual_seed(seed)
