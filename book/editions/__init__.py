@@ -10,6 +10,7 @@ module                  what it does
 ``execution``           runs every notebook once; both editions read that one result
 ``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
 ``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters
+``drawing``             SVG templates with words in the edition's language and links to its pages
 ``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed

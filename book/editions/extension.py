@@ -18,7 +18,7 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
 
-from . import BUILD, docstrings
+from . import BUILD, docstrings, drawing
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .korean_search import SearchKorean
@@ -29,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     app.add_search_language(SearchKorean)
     docstrings.setup(app)
+    drawing.setup(app)
     app.add_transform(LabelsAsAnchors)
     app.add_message_catalog("sphinx", str(_compiled_catalogues()))
     app.connect("config-inited", speak_one_language, priority=900)
