@@ -6,13 +6,16 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks refresh parity clean
+.PHONY: help book pdf serve test notebooks refresh parity clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 book: $(READY) ## build both editions into _build/site/
 	@$(BIN)/python -m book.editions build
+
+pdf: book ## print the book into _build/pdf/, one PDF for each language (needs Chromium)
+	@$(BIN)/python -m book.editions pdf
 
 serve: $(READY) ## build the book and serve it on 127.0.0.1:8000
 	@$(BIN)/python -m book.editions serve

@@ -12,9 +12,10 @@ module                  what it does
 ``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters
 ``drawing``             SVG templates with words in the edition's language and links to its pages
 ``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
+``pdf``                 the whole book as one PDF for each language, printed from the site
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed
-``__main__``            the commands behind ``make book``, ``notebooks``, ``refresh``, ``parity``
+``__main__``            what stands behind ``make book``, ``pdf``, ``refresh`` and the others
 ======================= ==========================================================================
 
 Nothing here knows about segmentation: to use it in another bilingual Jupyter Book 1 project,
