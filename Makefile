@@ -6,13 +6,16 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test notebooks refresh parity new-chapter clean
+.PHONY: help book pdf serve bench test notebooks refresh parity new-chapter clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 book: $(READY) ## build both editions into _build/site/
 	@$(BIN)/python -m book.editions build
+
+pdf: book ## print the book into _build/pdf/, one PDF for each language (needs Chromium)
+	@$(BIN)/python -m book.editions pdf
 
 serve: $(READY) ## build the book and serve it on 127.0.0.1:8000
 	@$(BIN)/python -m book.editions serve
@@ -25,6 +28,9 @@ test: book $(PEERS) ## ruff, mypy, pytest (core, notebooks, site) and nbval on e
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 2 --doctest-modules
 	$(BIN)/pytest -q -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout=300 book
+
+bench: $(PEERS) ## measure the core beside other packages (QUICK=1: small inputs, two minutes)
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
 notebooks: $(READY) ## write an executed notebook per chapter and language into _build/notebooks/
 	@$(BIN)/python -m book.editions notebooks

@@ -10,12 +10,15 @@ module                  what it does
 ``alone``               puts a cell before a downloaded notebook that unpacks what it imports
 ``execution``           runs every notebook once; both editions read that one result
 ``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
+``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters
+``drawing``             SVG templates with words in the edition's language and links to its pages
 ``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
 ``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
+``pdf``                 the whole book as one PDF for each language, printed from the site
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids
 ``parity``              says which twin to look at when only one language was changed
 ``draft``               starts a new chapter, and lists what of it is still to be written
-``__main__``            the commands behind ``make book``, ``notebooks``, ``refresh``, ``parity``
+``__main__``            what stands behind ``make book``, ``pdf``, ``refresh`` and the others
 ======================= ==========================================================================
 
 Nothing here knows about segmentation: to use it in another bilingual Jupyter Book 1 project,

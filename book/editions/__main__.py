@@ -14,7 +14,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
-from . import BUILD, ROOT, chapters, draft, parity
+from . import BUILD, ROOT, chapters, draft, parity, pdf
 from .edition import LANGUAGES
 from .execution import execute, executed
 from .publishing import handed_out
@@ -22,6 +22,7 @@ from .storage import NotebookError, read, stored
 
 SITE = BUILD / "site"
 NOTEBOOKS = BUILD / "notebooks"
+PDF = BUILD / "pdf"
 CONFIG = ROOT / "_config.yml"
 
 
@@ -72,16 +73,39 @@ def _editions() -> dict[str, dict[str, Any]]:
     return config["sphinx"]["config"]["editions"]
 
 
+def _first_page() -> str:
+    return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
+
+
 def _write_front_doors() -> None:
     """Write the page that offers the languages, and one in each edition's folder."""
-    root = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
+    root = _first_page()
     templates = Environment(loader=FileSystemLoader(ROOT / "book" / "_templates"))
     door = templates.get_template("front_door.html")
     pages = {lang: f"{lang}/{root}.html" for lang in LANGUAGES}
-    (SITE / "index.html").write_text(door.render(editions=_editions(), pages=pages))
+    books = {lang: f"segloss-{lang}.pdf" for lang in LANGUAGES}
+    books = {lang: book for lang, book in books.items() if (SITE / book).exists()}
+    html = door.render(editions=_editions(), pages=pages, books=books)
+    (SITE / "index.html").write_text(html, encoding="utf-8")
     for lang in LANGUAGES:
         page = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={root}.html">\n'
         (SITE / lang / "index.html").write_text(page)
+
+
+def print_pdf() -> None:
+    """Print the site as one PDF for each language, and offer both on its front door."""
+    if not (SITE / "index.html").exists():
+        build()
+    if pdf.find_browser() is None:
+        sys.exit("No browser found: install Chromium to print the book.")
+    author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
+    with pdf.open_browser() as browser:
+        for lang, said in _editions().items():
+            first, target = SITE / lang / f"{_first_page()}.html", PDF / f"segloss-{lang}.pdf"
+            pdf.print_book(browser, first, said["title"], author, target)
+            shutil.copy(target, SITE)
+            print(f"Printed {target}")
+    _write_front_doors()
 
 
 def notebooks() -> None:
@@ -136,6 +160,7 @@ def serve(port: int = 8000) -> None:
 COMMANDS = {
     "build": build,
     "notebooks": notebooks,
+    "pdf": print_pdf,
     "refresh": refresh,
     "serve": serve,
     "parity": accept,

@@ -1,5 +1,6 @@
 """The Sphinx extension: reads every notebook as the edition of the language being built."""
 
+import hashlib
 import json
 import posixpath
 import shutil
@@ -18,7 +19,7 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
 
-from . import BUILD
+from . import BUILD, docstrings, drawing
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .korean_search import SearchKorean
@@ -31,6 +32,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     app.add_search_language(SearchKorean)
+    docstrings.setup(app)
+    drawing.setup(app)
     app.add_transform(LabelsAsAnchors)
     catalogues = str(_compiled_catalogues())
     for domain in DOMAINS:
@@ -75,7 +78,20 @@ def find_outdated(
         for docname in env.found_docs
         if (path := _notebook(env, docname)) is not None
     }
-    return [name for name, key in env.execution_keys.items() if known.get(name, key) != key]
+    outdated = [name for name, key in env.execution_keys.items() if known.get(name, key) != key]
+    if _static_digest(app) != getattr(env, "static_digest", None):
+        env.static_digest = _static_digest(app)
+        outdated.append(app.config.root_doc)  # without a page to write Sphinx copies no file
+    return outdated
+
+
+def _static_digest(app: Sphinx) -> str:
+    """A digest of the styles and scripts, which Sphinx copies only along with some page."""
+    folders = [Path(app.confdir, folder) for folder in app.config.html_static_path]
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in folders for path in folder.glob("*")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def read_edition(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -2,17 +2,17 @@
 
 import functools
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from book.editions import BUILD, chapters
 from book.editions.edition import LANGUAGES
+from book.editions.pdf import find_browser, open_browser
 
 SITE = BUILD / "site"
 CHAPTERS = chapters()
@@ -64,12 +64,7 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    executable = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if executable is None:
+    if find_browser() is None:
         pytest.skip("no browser found: install Chromium to run the checks in a real browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with open_browser() as browser:
         yield browser
-        browser.close()

@@ -139,7 +139,8 @@ def test_korean_prose_is_korean(site: Path, page: Path) -> None:
     """A paragraph, item, caption or cell without Hangul is a formula, a name or code."""
     if lang_of(site, page) != "ko":
         return
-    article = strip(soup(page).select_one("article"), "pre", "code", ".math", ".citation")
+    foreign = ("pre", "code", ".math", ".citation", "[lang=en]")
+    article = strip(soup(page).select_one("article"), *foreign)
     for block in article.select("p, li, figcaption, h1, h2, h3, summary"):
         text = block.get_text()
         if not HANGUL.search(text):
@@ -168,6 +169,34 @@ def test_downloads_are_the_edition_with_its_outputs(site: Path, page: Path) -> N
 def test_the_download_button_leads_to_it(site: Path, page: Path) -> None:
     hrefs = [link["href"] for link in soup(page).select("a.btn-download-source-button")]
     assert hrefs == [f"../_sources/book/{page.stem}.ipynb"]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_previous_and_next_lead_through_the_whole_book(site: Path, lang: str) -> None:
+    here, visited = site / lang / "book" / "index.html", []
+    while True:
+        visited.append(here)
+        links = soup(here).select_one(".prev-next-footer")
+        if len(visited) > 1:
+            assert (here.parent / links.select_one("a.left-prev")["href"]).resolve() == visited[-2]
+        following = links.select_one("a.right-next")
+        if following is None:
+            break
+        here = (here.parent / following["href"]).resolve()
+    assert set(visited) == set((site / lang / "book").glob("*.html"))
+
+
+def test_the_map_leads_to_every_chapter(site: Path) -> None:
+    """Each node is a page that exists, in the reader's language; each chapter is a node."""
+    for lang in LANGUAGES:
+        book = site / lang / "book"
+        links = soup(book / "index.html").select("svg.loss-map a")
+        nodes = [link["href"].partition("#")[0] for link in links]
+        chapters = {path.name for path in book.glob("[0-9]*.html")} - {"01_notation.html"}
+        assert sorted(nodes) == sorted(chapters)
+        for link in links:
+            title = soup(book / link["href"].partition("#")[0]).select_one("h1").find(string=True)
+            assert " ".join(link.get_text().split()) == title.partition(":")[0]
 
 
 def test_mathjax_is_served_from_the_site(site: Path) -> None:

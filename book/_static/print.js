@@ -1,0 +1,19 @@
+/* On paper a page is light, and its solutions are open; afterwards it is as it was. */
+"use strict";
+
+(() => {
+  const page = document.documentElement;
+  let theme, folded = [];
+
+  window.addEventListener("beforeprint", () => {
+    theme = page.dataset.theme;
+    page.dataset.theme = "light";
+    folded = [...document.querySelectorAll("article details:not([open])")];
+    folded.forEach((details) => { details.open = true; });
+  });
+
+  window.addEventListener("afterprint", () => {
+    page.dataset.theme = theme;
+    folded.forEach((details) => { details.open = false; });
+  });
+})();
