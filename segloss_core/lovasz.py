@@ -297,7 +297,7 @@ def _binned_extension(
     before to the counts after. No weight leaves its bin, so the loss moves by one bin at most.
     """
     label = pixels.labels
-    level = (errors.detach() * bins).long().clamp(max=bins - 1)
+    level = (errors.detach() * bins).long().clamp(0, bins - 1)  # that of NaN too
     own = label * bins + level.gather(1, label)  # bin of the label's own error, in (C bins)
     one = pixels.select(torch.ones_like(label))
 

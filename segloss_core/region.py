@@ -78,7 +78,7 @@ def dice_loss(
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are taken in float64.
+        are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.
@@ -171,7 +171,7 @@ def jaccard_loss(
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are taken in float64.
+        are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.
@@ -273,7 +273,7 @@ def tversky_loss(
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
         Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are taken in float64.
+        are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.

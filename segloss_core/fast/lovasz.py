@@ -87,41 +87,41 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
     """With the whole batch as one region."""
 
     def level(errors: Tensor) -> Tensor:
-        return (errors * bins).to(torch.int32).clamp_(max=bins - 1)
+        return (errors * bins).to(torch.int32).clamp_(0, bins - 1)
 
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
         p, C = torch.empty_like(pixels.input), pixels.classes
         result = _empty_result(pixels, per_image=False)
         first = torch.arange(0, C * bins, bins, dtype=torch.int32)
-        foreground = torch.zeros(C * bins, dtype=torch.long)
-        background = torch.zeros_like(foreground)
+        own = p.new_empty(pixels.target.shape)  # of the labels
+        every = torch.zeros(C * bins, dtype=torch.long)
         for block in blocks(pixels):
             here = probabilities(block, pixels, out=p[block.at])
             result[1] += here.sum(-1).sum(0)
-            own = here.gather(1, block.y)
-            before, after = (first[block.y] + level(x) for x in (own, 1 - own))
-            # Every probability is a background error, but for those of the labels.
-            background += torch.bincount(
-                (first.unsqueeze(-1) + level(here)).flatten(), minlength=C * bins
-            )
-            if block.valid is not None:
-                before, after = before[block.valid], after[block.valid]
-                background[::bins] -= (~block.valid).sum()
-            background -= torch.bincount(before.flatten(), minlength=C * bins)
-            foreground += torch.bincount(after.flatten(), minlength=C * bins)
+            own[block.at] = here.gather(1, block.y)
+            places = (first.unsqueeze(-1) + level(here)).flatten()
+            every += torch.bincount(places, minlength=C * bins)
 
-        counts = torch.stack([foreground, background]).view(2, C, bins)
+        # Every probability is a background error, but for those of the labels and of void pixels.
+        labels = pixels.target.long()
+        if pixels.valid is not None:
+            labels, own = labels[pixels.valid], own[pixels.valid]
+            every[::bins] -= (~pixels.valid).sum()
+        taken, foreground = (
+            torch.bincount((first[labels] + level(x)).flatten(), minlength=C * bins)
+            for x in (own, 1 - own)
+        )
+        counts = torch.stack([foreground, every - taken]).view(2, C, bins)
         result[2] = counts[0].sum(-1)
         fn_step, fp_step = (x.to(p.dtype).flatten() for x in bin_steps(counts))
         for block in blocks(pixels):
             here = p[block.at]
-            own = here.gather(1, block.y)
-            steps = fn_step[(first[block.y] + level(1 - own)).long()]
+            errors = 1 - here.gather(1, block.y)
+            steps = fn_step[(first[block.y] + level(errors)).long()]
             if block.valid is not None:
                 steps = torch.where(block.valid, steps, 0)
-            slopes = fp_step.index_select(0, (first.unsqueeze(-1) + level(here)).flatten()).view_as(
-                here
-            )
+            places = (first.unsqueeze(-1) + level(here)).flatten()
+            slopes = fp_step.index_select(0, places).view_as(here)
             here.mul_(slopes.scatter_(1, block.y, -steps))
             losses = here.sum(-1) + sum_by_class(steps, block.y, C)
             result[0] += losses.sum(0)
