@@ -12,7 +12,7 @@ from torch import Tensor
 from .fast import on_cpu, two_nearest
 from .inputs import Mode, check_class_vector, check_number, check_range, check_tensor, peek, prepare
 from .module import LossModule, options_of
-from .pixel import cross_entropy_kernel, pixel_cross_entropy
+from .pixel import cross_entropy_form, pixel_cross_entropy
 from .reduction import Reduction, reduce_pixels
 
 
@@ -174,7 +174,7 @@ def distance_weighted_cross_entropy_loss(
         pixels,
         reduction,
         pixel_weight,
-        kernel=cross_entropy_kernel(pixels),
+        form=cross_entropy_form(pixels),
         weight_map=pixels.spread("instances", weight),  # eq-unet
     )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fast import PixelKernel, sigmoid_power, softmax_power
+from .fast import PowerOfError
 from .inputs import (
     BINARY_MODES,
     BinaryMode,
@@ -99,8 +98,8 @@ def cross_entropy_loss(
         return pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
 
     divisor = _weight_sum(pixels, weight)
-    kernel = None if label_smoothing > 0 else cross_entropy_kernel(pixels, weight, pos_weight)
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, kernel)
+    form = None if label_smoothing > 0 else cross_entropy_form(pixels, weight, pos_weight)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
 
 def pixel_cross_entropy(
@@ -120,15 +119,15 @@ def pixel_cross_entropy(
     return F.binary_cross_entropy_with_logits(z, y, weight, reduction="none", pos_weight=pos_weight)
 
 
-def cross_entropy_kernel(
+def cross_entropy_form(
     pixels: Pixels, weight: Tensor | None = None, pos_weight: Tensor | None = None
-) -> PixelKernel | None:
+) -> PowerOfError | None:
     if pixels.mode == "multiclass":
-        return partial(softmax_power, 0.0, weight)
+        return PowerOfError(class_weight=weight)
     if pos_weight is None:
         return None  # torch's own is as fast
     low = 1.0 if weight is None else weight
-    return partial(sigmoid_power, 0.0, (low, low * pos_weight))
+    return PowerOfError(pair=(low, low * pos_weight))
 
 
 class CrossEntropyLoss(LossModule):
@@ -199,8 +198,8 @@ def weighted_cross_entropy_loss(
     def losses(pixels: Pixels) -> Tensor:
         return pixel_cross_entropy(pixels, pos_weight=weight)  # eq-wce
 
-    kernel = cross_entropy_kernel(pixels, pos_weight=weight)
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, kernel=kernel)
+    form = cross_entropy_form(pixels, pos_weight=weight)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
 class WeightedCrossEntropyLoss(LossModule):
@@ -286,8 +285,8 @@ def balanced_cross_entropy_loss(
         z, y = pixels.logits, pixels.labels
         return -(b * y * F.logsigmoid(z) + (1 - b) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
 
-    kernel = partial(sigmoid_power, 0.0, (1 - b, b))
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, kernel=kernel)
+    form = PowerOfError(pair=(1 - b, b))
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
 class BalancedCrossEntropyLoss(LossModule):
@@ -386,11 +385,9 @@ def focal_loss(
         negative = low * (gamma * log_p).exp() * (1 - y) * log_q
         return -(positive + negative)
 
-    kernel: PixelKernel = partial(sigmoid_power, gamma, pair)
-    if mode == "multiclass":
-        kernel = partial(softmax_power, gamma, weight)
+    form = PowerOfError(gamma, weight, pair)
     divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, kernel)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
 
 class FocalLoss(LossModule):

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .fast import PixelKernel, evaluate
+from .fast import PowerOfError, evaluate
 from .inputs import Mode, Pixels, check_choice, check_class_vector, check_range, refuse
 from .sums import Regions, ratio, sum_over_ranks
 
@@ -22,13 +22,13 @@ def reduce_pixels(
     reduction: Reduction,
     pixel_weight: Tensor | None = None,
     normalizer: Tensor | None = None,
-    kernel: PixelKernel | None = None,
+    form: PowerOfError | None = None,
     weight_map: Tensor | None = None,
 ) -> Tensor:
     """Pixel losses to the result; the mean divides by `normalizer`, else by the valid pixels.
 
-    `weight_map`, (B, 1 or C, N), multiplies the losses as `pixel_weight` does. `kernel` gives their
-    sum faster.
+    `weight_map`, (B, 1 or C, N), multiplies the losses as `pixel_weight` does. A kernel can give
+    their sum faster where they are of the `form`.
     """
     check_choice("reduction", reduction, get_args(Reduction))
     weight = weight_map
@@ -47,11 +47,14 @@ def reduce_pixels(
         divisor = torch.ones((), device=pixels.input.device)
     else:
         divisor = pixels.valid_count().sum() if normalizer is None else normalizer
-    return evaluate(
-        lambda pixels: ratio(weighted(pixels).sum(), divisor),
-        kernel and kernel(divisor, weight),
-        pixels,
-    )
+
+    def formula(pixels: Pixels) -> Tensor:
+        return ratio(weighted(pixels).sum(), divisor)
+
+    if form is None:
+        return formula(pixels)
+    beside = [divisor, *([] if weight is None else [weight]), *form.tensors]
+    return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside)
 
 
 def reduce_classes(

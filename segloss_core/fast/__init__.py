@@ -9,19 +9,17 @@ gradients of gradients.
 from .dispatch import Kernel, evaluate, on_cpu
 from .distance import two_nearest
 from .lovasz import hinge_by_sort, softmax_by_bins, softmax_by_sort
-from .pixel import PixelKernel, sigmoid_power, softmax_power
+from .pixel import PowerOfError
 from .region import overlap_sums
 
 __all__ = [
     "Kernel",
-    "PixelKernel",
+    "PowerOfError",
     "evaluate",
     "hinge_by_sort",
     "on_cpu",
     "overlap_sums",
-    "sigmoid_power",
     "softmax_by_bins",
     "softmax_by_sort",
-    "softmax_power",
     "two_nearest",
 ]

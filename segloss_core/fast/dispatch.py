@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,40 +20,51 @@ SMALLEST = 2**14  # elements
 
 # Takes a gradient of the value and gives that of the input; called at most once.
 Pull = Callable[[Tensor], Tensor]
-# Takes pixels and whether a gradient is wanted, gives the value and its pull.
-Kernel = Callable[[Pixels, bool], tuple[Tensor, Pull]]
+# Takes pixels and whether a gradient is wanted, gives the value and, then at least, its pull.
+Kernel = Callable[[Pixels, bool], tuple[Tensor, Pull | None]]
 Formula = Callable[[Pixels], Tensor]
 
 
-def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
-    """The formula's value, by the kernel where that is faster."""
-    if kernel is None or not _kernels_help(pixels):
+def evaluate(
+    formula: Formula, kernel: Kernel | None, pixels: Pixels, beside: Sequence[Tensor] = ()
+) -> Tensor:
+    """The formula's value, by the kernel where that is faster.
+
+    `beside` are the other tensors that the value depends on.
+    """
+    if kernel is None or not _kernels_help(pixels, beside):
         return formula(pixels)
-    fused: Callable[..., Tensor] = _Fused.apply
-    return fused(pixels.input, pixels, formula, kernel)
+    try:
+        fused: Callable[..., Tensor] = _Fused.apply
+        return fused(pixels.input, pixels, formula, kernel)
+    except RuntimeError as error:  # torch.func transforms something else around this call
+        if "functorch" not in str(error):
+            raise
+        return formula(pixels)
 
 
-def _kernels_help(pixels: Pixels) -> bool:
-    """Large logits on a CPU with hard targets, under plain autograd."""
-    x = pixels.input
+def _kernels_help(pixels: Pixels, beside: Sequence[Tensor]) -> bool:
+    """Large logits on a CPU with hard targets, and a gradient for nothing but them."""
+    x, others = pixels.input, [pixels.target, *beside]
     return (
-        on_cpu(x)
-        and x.numel() >= SMALLEST
+        x.numel() >= SMALLEST
         and x.dtype == pixels.dtype
         and pixels.from_logits
-        and not _has_tangent(x)
         and not pixels.soft
+        and all(on_cpu(tensor) and not _has_tangent(tensor) for tensor in (x, *others))
+        and not any(tensor.requires_grad for tensor in others)
     )
 
 
 def on_cpu(x: Tensor) -> bool:
-    """A CPU tensor with values, under none of torch's transforms."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) in (Tensor, torch.nn.Parameter)  # not a fake tensor
-        and x.device.type == "cpu"
-        and not torch._C._are_functorch_transforms_active()
-    )
+    """A CPU tensor with values of its own: not compiled, not fake, not transformed."""
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
+        return False
+    try:
+        x.data_ptr()
+    except RuntimeError:  # by torch.func
+        return False
+    return x.device.type == "cpu"
 
 
 def _has_tangent(x: Tensor) -> bool:
@@ -103,6 +114,10 @@ class Block(NamedTuple):
         weight = pixel_weight[self.at].to(self.x.dtype)
         return weight if self.valid is None else torch.where(self.valid, weight, 0)
 
+    def own_images(self, x: Tensor) -> Tensor:
+        """The rows of these images of a tensor (B, ...), or (1, ...) for all."""
+        return x[self.at[0]] if len(x) > 1 else x
+
 
 def blocks(pixels: Pixels) -> Iterator[Block]:
     return (_block(pixels, at) for at in _places(pixels.input.shape, BLOCK[pixels.mode]))
@@ -128,14 +143,3 @@ def _block(pixels: Pixels, at: tuple[slice, slice, slice]) -> Block:
     if not (top.sum() + y.sum()).isfinite():
         x, y, top = (torch.where(valid, values, 0) for values in (x, y, top))
     return Block(at, x, y * valid.to(y.dtype), valid, valid.to(x.dtype), top)
-
-
-def scale_gradient(gradient: Tensor | None) -> Pull:
-    """The pull of a scalar whose gradient is known."""
-
-    def pull(grad_output: Tensor) -> Tensor:
-        if gradient is None:
-            raise RuntimeError("the input needed no gradient")
-        return gradient if grad_output == 1 else gradient.mul_(grad_output)
-
-    return pull

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..inputs import Pixels
-from .dispatch import Block, Kernel, Pull, blocks
+from .dispatch import Kernel, Pull, blocks
 from .region import probabilities, sum_by_class
 
 # Numbers of foreground and background pixels in each bin of errors, (2, ..., bins), to the step of
@@ -24,14 +24,14 @@ def hinge_by_sort(per_image: bool) -> Kernel:
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
         slopes = torch.zeros_like(pixels.input)
         result = _empty_result(pixels, per_image)
-        for row, images in _rows(pixels, per_image):
+        for row, images in _regions(pixels, per_image):
             for c in range(pixels.classes):
                 x, y = pixels.input[images, c], pixels.target[images, c].to(slopes.dtype)
                 errors = 1 - x * (2 * y - 1)
                 if pixels.valid is not None:
                     valid = pixels.valid[images, c]
                     errors, y = torch.where(valid, errors, 0), torch.where(valid, y, 0)
-                result[2, row, c] = objects = y.sum()
+                result[2, row, c] = objects = y.count_nonzero()
                 if objects == 0:
                     q = x.sigmoid()
                     q = q if pixels.valid is None else torch.where(valid, q, 0)
@@ -41,12 +41,14 @@ def hinge_by_sort(per_image: bool) -> Kernel:
                 errors, y = errors.flatten(), y.flatten()
                 wrong = (~(errors <= 0)).nonzero().squeeze(1)  # NaN is not lost
                 errors, y = errors[wrong], y[wrong]
-                result[0, row, c], steps = _sorted_steps(errors, y, int(objects - y.sum()))
+                result[0, row, c], steps = _sorted_steps(
+                    errors, y, int(objects - y.count_nonzero())
+                )
                 here = errors.new_zeros(x.numel()).index_copy_(0, wrong, steps)
                 slopes[images, c] = here.view_as(x)
 
         def pull(grad_output: Tensor) -> Tensor:
-            for row, images in _rows(pixels, per_image):
+            for row, images in _regions(pixels, per_image):
                 either = torch.where(result[2, row] > 0, grad_output[0, row], grad_output[1, row])
                 slopes[images] *= either.to(slopes.dtype).unsqueeze(-1)
             return slopes
@@ -66,13 +68,13 @@ def softmax_by_sort(per_image: bool) -> Kernel:
                 result[1, block.at[0]] += mass
             else:
                 result[1] += mass.sum(0)
-        for row, images in _rows(pixels, per_image):
+        for row, images in _regions(pixels, per_image):
             labels = pixels.target[images].squeeze(1)
             if pixels.valid is not None:
                 labels = torch.where(pixels.valid[images].squeeze(1), labels, -1)
             for c in range(pixels.classes):
                 here, foreground = p[images, c], (labels == c).to(p.dtype)
-                result[2, row, c] = objects = foreground.sum()
+                result[2, row, c] = objects = foreground.count_nonzero()
                 if objects > 0:
                     errors = (foreground - here).abs_()
                     loss, steps = _sorted_steps(errors.flatten(), foreground.flatten())
@@ -137,9 +139,9 @@ def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
         by_loss, by_mass, _ = grad_output.to(slopes.dtype).unsqueeze(-1)
         for block in blocks(pixels):
             p = probabilities(block, pixels, out=torch.empty_like(block.x))
-            here = slopes[block.at].mul_(_of_images(by_loss, block))
+            here = slopes[block.at].mul_(block.own_images(by_loss))
             if by_mass.any():
-                here.addcmul_(p, _of_images(by_mass, block))
+                here.addcmul_(p, block.own_images(by_mass))
             here.addcmul_(p, here.sum(1, keepdim=True), value=-1)
         return slopes
 
@@ -169,17 +171,13 @@ def _sorted_steps(errors: Tensor, foreground: Tensor, right: int = 0) -> tuple[T
     return loss, torch.empty_like(slopes).index_copy_(0, order, slopes)
 
 
-def _rows(pixels: Pixels, per_image: bool) -> Iterator[tuple[int, slice]]:
+def _regions(pixels: Pixels, per_image: bool) -> Iterator[tuple[int, slice]]:
     """What is one region: every image, or the batch."""
     if not per_image:
         yield 0, slice(None)
         return
     for image in range(len(pixels.input)):
         yield image, slice(image, image + 1)
-
-
-def _of_images(x: Tensor, block: Block) -> Tensor:
-    return x[block.at[0]] if len(x) > 1 else x
 
 
 def _empty_result(pixels: Pixels, per_image: bool) -> Tensor:

@@ -6,24 +6,44 @@ gamma = 0 is cross entropy. Value and gradient come from the same block of proba
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..inputs import Pixels
-from .dispatch import Block, Kernel, Pull, blocks, scale_gradient
+from ..inputs import Mode, Pixels
+from .dispatch import Block, Kernel, Pull, blocks
 
-# Takes the divisor of the sum and the pixel weights, (B, 1 or C, N).
-PixelKernel = Callable[[Tensor, Tensor | None], Kernel]
 Pair = tuple[float | Tensor, float | Tensor]
 
 
-def sigmoid_power(
-    gamma: float, pair: Pair | None, divisor: Tensor, pixel_weight: Tensor | None
-) -> Kernel:
-    """w is the pixel weight times the number of the pair for y = 0 or for y = 1; tensors are
-    (C, 1), or (1 or B, C, 1)."""
+@dataclass(frozen=True)
+class PowerOfError:
+    """What w is made of, beside a weight of each pixel."""
 
+    gamma: float = 0.0
+    class_weight: Tensor | None = None  # (C,), the label's entry; of several classes
+    pair: Pair | None = None  # for y = 0 and y = 1; tensors are (C, 1), or (1 or B, C, 1)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        every = (self.class_weight, *(self.pair or ()))
+        return [weight for weight in every if isinstance(weight, Tensor)]
+
+    def kernel(self, mode: Mode, divisor: Tensor, pixel_weight: Tensor | None) -> Kernel:
+        """The sum over the pixels divided by a number; pixel weights are (B, 1 or C, N)."""
+        if mode == "multiclass":
+            step = _softmax_step(self.gamma, self.class_weight, pixel_weight)
+        else:
+            step = _sigmoid_step(self.gamma, self.pair, pixel_weight)
+        return _sum_over_blocks(step, divisor)
+
+
+# Takes a block and a factor, gives the sum of the losses, and writes the slopes times the factor.
+Step = Callable[[Block, float, Tensor | None], Tensor]
+
+
+def _sigmoid_step(gamma: float, pair: Pair | None, pixel_weight: Tensor | None) -> Step:
     def step(block: Block, factor: float, slope: Tensor | None) -> Tensor:
         sign = torch.rsub(block.y, 1, alpha=2)  # 1 where y = 0, -1 where y = 1
         z = block.x * sign  # the logit of q
@@ -32,7 +52,7 @@ def sigmoid_power(
         losses = z.clamp_(min=0).sub_(rare.neg_().log1p_())  # -log p = max(z, 0) - log(1 - rare)
         weight = block.weight(pixel_weight)
         if pair is not None:
-            low, high = (_of_images(w, block) for w in pair)
+            low, high = (_beside(block, w) for w in pair)
             own = low + (high - low) * block.y
             weight = own if weight is None else own.mul_(weight)
         if gamma > 0:
@@ -46,14 +66,10 @@ def sigmoid_power(
             torch.mul(q, sign.mul_(factor), out=slope)
         return losses.sum()
 
-    return _sum_over_blocks(step, divisor)
+    return step
 
 
-def softmax_power(
-    gamma: float, class_weight: Tensor | None, divisor: Tensor, pixel_weight: Tensor | None
-) -> Kernel:
-    """w is the pixel weight times the label's entry of the class weights, (C,)."""
-
+def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tensor | None) -> Step:
     def step(block: Block, factor: float, slope: Tensor | None) -> Tensor:
         x, label = block.x, block.y
         e = (x - block.top).exp_()
@@ -66,7 +82,7 @@ def softmax_power(
             every = e.sum(1, keepdim=True)
         losses = every.log().sub_(log_own)  # -log p
         push = torch.ones_like(losses)  # minus the slope by log p
-        if gamma > 0:  # eq-focal-softmax-grad
+        if gamma > 0:  # eq-focal-grad-softmax
             q = (rest / every).clamp_(min=torch.finfo(e.dtype).tiny)
             losses = torch.where(q < 0.5, -torch.log1p(-q), losses)
             power = q**gamma
@@ -88,15 +104,11 @@ def softmax_power(
                 slope.scatter_add_(1, label, -push)
         return losses.sum()
 
-    return _sum_over_blocks(step, divisor)
+    return step
 
 
-def _sum_over_blocks(
-    step: Callable[[Block, float, Tensor | None], Tensor], divisor: Tensor
-) -> Kernel:
-    """A step gives the sum of a block's losses, and writes the slope of each times the factor."""
-
-    def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
+def _sum_over_blocks(step: Step, divisor: Tensor) -> Kernel:
+    def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull | None]:
         x, n = pixels.input, divisor.item()
         factor = 1 / n if n > 0 else 0.0
         gradient = torch.empty_like(x) if differentiable else None
@@ -104,11 +116,17 @@ def _sum_over_blocks(
         for block in blocks(pixels):
             slope = None if gradient is None else gradient[block.at]
             total += step(block, factor, slope).item()
-        return x.new_full((), total * factor), scale_gradient(gradient)
+        pull = None if gradient is None else _pull(gradient)
+        return x.new_full((), total * factor), pull
 
     return kernel
 
 
-def _of_images(weight: float | Tensor, block: Block) -> float | Tensor:
-    several = isinstance(weight, Tensor) and weight.ndim == 3 and weight.shape[0] > 1
-    return weight[block.at[0]] if isinstance(weight, Tensor) and several else weight
+def _pull(gradient: Tensor) -> Pull:
+    return lambda slope: gradient if slope == 1 else gradient.mul_(slope)
+
+
+def _beside(block: Block, weight: float | Tensor) -> float | Tensor:
+    if isinstance(weight, Tensor) and weight.ndim == 3:
+        return block.own_images(weight)
+    return weight

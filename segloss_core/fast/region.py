@@ -28,10 +28,8 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
     sums[3] = sums[1]
 
     def pull(grad_output: Tensor) -> Tensor:
-        by_overlap, by_mass = (
-            grad_output[0].to(p.dtype),
-            (grad_output[1] + grad_output[3]).to(p.dtype),
-        )
+        slopes = grad_output.to(p.dtype)
+        by_overlap, by_mass = slopes[0], slopes[1] + slopes[3]
         for block in blocks(pixels):
             here = p[block.at]
             overlap, mass = by_overlap[block.at[0]], by_mass[block.at[0]]

@@ -129,7 +129,7 @@ def test_equations_named_in_the_core_stand_in_the_book() -> None:
     """A comment such as ``# eq-dice`` leads a reader of the code to the derivation."""
     named = {
         name
-        for path in (ROOT / "segloss_core").glob("*.py")
+        for path in (ROOT / "segloss_core").rglob("*.py")
         for name in re.findall(r"# (eq-[a-z-]+)", path.read_text(encoding="utf-8"))
     }
     labels = {

@@ -114,3 +114,42 @@ def test_bits_of_errors_are_ordered_at_every_magnitude(both):
         (value, gradient), (fast, slope) = both(case, z.to(dtype)[None], y[None])
         torch.testing.assert_close(fast, value, rtol=1e-5, atol=0)
         torch.testing.assert_close(slope, gradient, rtol=1e-5, atol=0)
+
+
+def test_weights_that_are_learnt_have_their_gradient():
+    """A kernel differentiates by the logits alone, so it must not hide the weights."""
+    z, y = torch.randn(2, 3, 4, dtype=torch.float64), torch.randint(3, (2, 4))
+    mask = (y > 1).unsqueeze(1).expand_as(z)
+
+    def slope(loss, name, weight):
+        weight = weight.double().requires_grad_()
+        return torch.autograd.grad(loss(**{name: weight}), weight)[0]
+
+    def losses():
+        several = {"mode": "multiclass"}
+        labels = {"mode": "multilabel"}
+        pixels = torch.rand(2, 4)
+        three = torch.rand(3)
+        yield lambda **k: core.cross_entropy_loss(z, y, **several, **k), "pixel_weight", pixels
+        yield lambda **k: core.focal_loss(z, y, **several, **k), "alpha", three
+        yield lambda **k: core.cross_entropy_loss(z, mask, **labels, **k), "pos_weight", three
+        yield lambda **k: core.weighted_cross_entropy_loss(z, mask, **labels, **k), "beta", three
+        yield lambda **k: core.focal_loss(z, mask, **labels, **k), "alpha", three
+
+    for loss, name, weight in losses():
+        found = []
+        for smallest in (torch.inf, 0):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(dispatch, "SMALLEST", smallest)
+                found.append(slope(loss, name, weight))
+        assert (found[0] != 0).any()
+        assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("case", HARD, ids=str)
+def test_a_transform_of_something_else(case: Case, kernels):
+    """torch.func refuses a plain autograd.Function anywhere below it."""
+    z, y, extras = sample(case, spatial=(3, 4))
+    alone = case(z, y, **extras)
+    among = torch.func.vmap(lambda factor: factor * case(z, y, **extras))(torch.ones(2).double())
+    torch.testing.assert_close(among, alone.expand(2))

@@ -88,7 +88,7 @@ def test_shared_options_are_described_in_the_same_words():
 
 
 def test_no_private_name_of_torch_is_used():
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         assert not re.search(r"\btorch\.(\w+\.)*_\w", path.read_text()), path.name
 
 
