@@ -132,8 +132,6 @@ def test_weights_that_are_learnt_have_their_gradient():
         three = torch.rand(3)
         yield lambda **k: core.cross_entropy_loss(z, y, **several, **k), "pixel_weight", pixels
         yield lambda **k: core.focal_loss(z, y, **several, **k), "alpha", three
-        yield lambda **k: core.cross_entropy_loss(z, mask, **labels, **k), "pos_weight", three
-        yield lambda **k: core.weighted_cross_entropy_loss(z, mask, **labels, **k), "beta", three
         yield lambda **k: core.focal_loss(z, mask, **labels, **k), "alpha", three
 
     for loss, name, weight in losses():
