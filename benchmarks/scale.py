@@ -33,7 +33,7 @@ def measure(device: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def binary(size: int, device: str) -> list[tuple[str, Call, torch.Tensor]]:
     work = Workload((1, 1, size, size), device)
-    ids = cell_image(size, (size // 32) ** 2).to(device) if size <= 1024 else None
+    ids = cell_image(size, 64).to(device)
     y = {"target": work.y}
     calls: list[tuple[str, Call]] = [
         ("cross_entropy_loss, binary", lambda z: core.cross_entropy_loss(z, **y)),
@@ -44,7 +44,7 @@ def binary(size: int, device: str) -> list[tuple[str, Call, torch.Tensor]]:
         ("lovasz_hinge_loss", lambda z: core.lovasz_hinge_loss(z, **y)),
     ]
     rows = [(loss, call, work.z) for loss, call in calls]
-    return rows if ids is None else [*rows, ("unet_weight_map", core.unet_weight_map, ids)]
+    return [*rows, ("unet_weight_map", core.unet_weight_map, ids)]
 
 
 def multiclass(size: int, classes: int, device: str) -> list[tuple[str, Call, torch.Tensor]]:

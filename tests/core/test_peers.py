@@ -4,12 +4,8 @@ A difference is asserted on both sides, ours against the definition and theirs a
 release that mends a trap shows here.
 """
 
-import importlib
-import importlib.util
 import json
 import re
-import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -17,35 +13,29 @@ import torch
 import torch.nn.functional as F
 
 import segloss_core as core
+from benchmarks.peers import losses_of
 
 
-def subpackage(package: str, name: str):
-    """A subpackage without its package's own __init__, which may need what the losses do not."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        pytest.skip(f"{package} is not installed (pip install --no-deps -r tests/core/peers.txt)")
-    if package not in sys.modules:
-        bare = types.ModuleType(package)
-        bare.__path__ = list(spec.submodule_search_locations)
-        sys.modules[package] = bare
-    return importlib.import_module(f"{package}.{name}")
+def losses_or_skip(package: str):
+    try:
+        return losses_of(package)
+    except ImportError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def smp():
-    return subpackage("segmentation_models_pytorch", "losses")
+    return losses_or_skip("segmentation_models_pytorch")
 
 
 @pytest.fixture(scope="module")
 def monai():
-    pytest.importorskip("monai", reason="monai is not installed")
-    return importlib.import_module("monai.losses")
+    return losses_or_skip("monai")
 
 
 @pytest.fixture(scope="module")
 def kornia():
-    pytest.importorskip("kornia", reason="kornia is not installed")
-    return importlib.import_module("kornia.losses")
+    return losses_or_skip("kornia")
 
 
 def data(mode, seed=0, B=2, C=3, size=6):

@@ -1,0 +1,74 @@
+"""The benchmark compares like with like, and its tables say what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import scale, textbook
+from benchmarks.cases import OURS, Case, Workload, cases
+from benchmarks.measure import check_values, interleave, peak_memory, spread
+from benchmarks.table import TARGETS, write_table
+
+RESULTS = sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json"))
+
+
+def test_everybody_computes_the_same():
+    pytest.importorskip("scipy", reason="scipy is not installed")
+    try:
+        every = list(cases(quick=True, device="cpu"))
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert {case.loss for case in every} >= {"focal_loss", "dice_loss", "unet_weight_map"}
+    for case in every:
+        check_values(case)
+
+
+def test_another_value_is_refused():
+    work = Workload((1, 1, 8, 8))
+    case = Case("sum", "", work, {OURS: torch.Tensor.sum, "other": lambda z: z.sum() + 1})
+    with pytest.raises(AssertionError, match="other"):
+        check_values(case)
+
+
+def test_rounds_alternate_and_ratios_have_a_spread():
+    calls = []
+    work = Workload((1, 1, 8, 8))
+    case = Case("", "", work, {name: lambda z, n=name: calls.append(n) or z.sum() for name in "ab"})
+    times = interleave(case, rounds=3, repeats=1)
+    assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
+    assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
+    assert spread([3.0, 1.0, 2.0]) == (2.0, 1.5, 2.5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux counts memory so")
+def test_memory_is_in_units_of_the_logits():
+    """A copy, its gradient and that of the logits, less what is freed on the way."""
+    z = torch.randn(2**23)
+    assert 1.9 < peak_memory(lambda x: (x * x).sum(), z) < 3.2
+
+
+def test_cost_is_measured_for_every_size(monkeypatch):
+    monkeypatch.setattr(scale, "CLASSES", (2,))
+    rows = scale.measure("cpu", (32,))
+    assert {row["size"] for row in rows} == {32, 512}
+    assert all(row["ns_per_pixel"] > 0 for row in rows)
+
+
+def test_textbook_weight_map_is_that_of_the_core():
+    pytest.importorskip("scipy", reason="scipy is not installed")
+    from segloss_core import unet_weight_map
+
+    ids = torch.zeros(1, 9, 9, dtype=torch.long)
+    ids[0, 2, 1:4], ids[0, 6, 5:] = 1, 2
+    torch.testing.assert_close(textbook.unet_weight_map(ids), unet_weight_map(ids))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_the_table_is_written_from_the_measurements(path: Path):
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == write_table(report)
+    measured = {(row["case"], row["workload"]) for row in report["measurements"]}
+    for place, case in TARGETS:
+        assert any(case == name and place in workload for name, workload in measured)
