@@ -25,7 +25,7 @@ from .table import write_table
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "segmentation_models_pytorch", "monai", "kornia", "scipy", "numpy")
-ROUNDS = 9
+ROUNDS = 7
 
 
 def main() -> None:
