@@ -76,8 +76,9 @@ def test_the_setup_can_be_run_again(stranger: Path, tmp_path: Path) -> None:
     """It leaves one folder, laid out like the repository, whatever is called how often."""
     setup = alone(new_notebook(cells=[new_code_cell("from samples import DATA")])).cells[0].source
     packages = sysconfig.get_path("purelib")
-    code = f"{setup}\n{setup}\nfrom samples import nuclei; print(nuclei().y.sum())"
-    done = run(stranger, tmp_path, "-c", code, packages=packages)
+    script = tmp_path / "twice.py"  # too long for a command line
+    script.write_text(f"{setup}\n{setup}\nfrom samples import nuclei; print(nuclei().y.sum())\n")
+    done = run(stranger, tmp_path, script.name, packages=packages)
     assert done.returncode == 0, done.stderr
     [folder] = tmp_path.glob("segloss-*")
     assert {path.name for path in folder.iterdir()} == {"LICENSE", "book"}
