@@ -45,7 +45,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-purge-doc", drop_outdated_page)
     app.connect("source-read", read_edition)
     app.connect("html-page-context", link_to_siblings)
-    app.connect("html-page-context", leave_summaries_unlabelled)
+    app.connect("html-page-context", mend_roles)
     app.connect("build-finished", translate_copy_buttons)
     app.connect("build-finished", write_downloads)
     app.connect("build-finished", copy_mathjax)
@@ -135,12 +135,14 @@ def link_to_siblings(
     )
 
 
-def leave_summaries_unlabelled(
+def mend_roles(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Drop the fixed English label that hides the visible words of a folded cell."""
+    """Take out what only a screen reader meets: a label that hides the words of a summary, and
+    docutils' role of a reference, which is no item of the list that it says it is in."""
     if "body" in context:
-        context["body"] = context["body"].replace(' aria-label="Toggle hidden content"', "")
+        body = context["body"].replace(' aria-label="Toggle hidden content"', "")
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
 
 
 def translate_copy_buttons(app: Sphinx, exception: Exception | None) -> None:
