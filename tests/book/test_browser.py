@@ -120,6 +120,7 @@ BARE = """() => {
 
 def barriers(view: Page, context: str | None = None) -> str:
     """What axe-core finds: names, headings, landmarks, contrast, keyboard, languages."""
+    view.add_style_tag(content="* { transition: none !important }")  # no colour on its way
     return Axe().run(view, context, {"preload": False}).generate_report()
 
 

@@ -143,7 +143,7 @@ def test_two_processes_give_the_scores_of_one():
     for process in ranks:
         process.start()
     try:
-        found = [queue.get(timeout=90) for _ in ranks]
+        found = [queue.get(timeout=300) for _ in ranks]
     finally:
         for process in ranks:
             process.join(timeout=10)
