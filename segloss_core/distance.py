@@ -22,7 +22,8 @@ def two_nearest_distances(
     """Distances of every pixel to the nearest and to the second nearest instance.
 
     Exact Euclidean distances from the centre of a pixel to the centre of the nearest pixel of the
-    instance; d1 is 0 inside an instance. Cost and memory do not grow with the number of instances.
+    instance; d1 is 0 inside an instance. Cost and memory grow at most with the logarithm of the
+    number of instances.
 
     Args:
         instances: Instance ids (B, *), integer, 0 for background; any number of dimensions.
