@@ -74,27 +74,27 @@ def _has_tangent(x: Tensor) -> bool:
 
 
 class _Fused(torch.autograd.Function):
-    """A kernel's value; backward pulls the gradient through it once, then by the formula."""
+    """A kernel's value and gradient; a gradient of the gradient is the formula's."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, pixels: Pixels, formula: Formula, kernel: Kernel) -> Tensor:
         value, ctx.pull = kernel(pixels, ctx.needs_input_grad[0])
         ctx.save_for_backward(x)
         ctx.formula = lambda x: formula(pixels._replace(input=x))
+        ctx.start_anew = lambda: kernel(pixels, True)[1]
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
-        pull, ctx.pull = ctx.pull, None  # the gradient is nobody else's, so it is not copied
-        differentiable = torch.is_grad_enabled()
         with torch.autocast("cpu", enabled=False):
-            if pull is not None and not differentiable:
-                return pull(*grad_outputs), None, None, None
-            with torch.enable_grad():
+            if torch.is_grad_enabled():
                 value = ctx.formula(x)
-            gradients = torch.autograd.grad(value, x, grad_outputs, create_graph=differentiable)
-        return *gradients, None, None, None
+                gradients = torch.autograd.grad(value, x, grad_outputs, create_graph=True)
+                return *gradients, None, None, None
+            pull = ctx.pull or ctx.start_anew()
+            ctx.pull = None  # what it gives is nobody else's, so it is not copied
+            return pull(*grad_outputs), None, None, None
 
 
 class Block(NamedTuple):

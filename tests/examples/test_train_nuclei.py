@@ -1,5 +1,6 @@
 """The training example on a few steps: every loss, both tasks, two processes, half precision."""
 
+import contextlib
 import os
 import socket
 
@@ -120,11 +121,23 @@ def test_the_loss_takes_half_logits_and_is_float32(data):
     assert set(seen) == {(torch.bfloat16, torch.float32)}
 
 
-def run_rank(rank, port, arguments, queue):
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("127.0.0.1", 0))
+        return [free.getsockname()[1] for free in sockets]
+
+
+def run_rank(rank, calls, queue):
     torch.set_num_threads(1)
     os.environ |= {"LOCAL_RANK": str(rank), "RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    queue.put([example.main(list(call)) for call in arguments])
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    scores = []
+    for port, arguments in calls:  # a port each: the last group's store may still answer
+        os.environ["MASTER_PORT"] = str(port)
+        scores.append(example.main(list(arguments)))
+    queue.put(scores)
 
 
 @pytest.mark.skipif(
@@ -134,12 +147,10 @@ def test_two_processes_give_the_scores_of_one():
     """What torchrun does, without it: pixel losses, region losses and both together."""
     few = ("--steps", "3", "--batch", "4", "--size", "32")
     calls = [("--loss", loss, *few) for loss in ("ce", "lovasz", "ce_dice")]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     context = mp.get_context("spawn")
     queue = context.Queue()
-    ranks = [context.Process(target=run_rank, args=(r, port, calls, queue)) for r in range(2)]
+    meetings = list(zip(free_ports(len(calls)), calls, strict=True))
+    ranks = [context.Process(target=run_rank, args=(r, meetings, queue)) for r in range(2)]
     for process in ranks:
         process.start()
     try:
