@@ -81,10 +81,14 @@ class Pixels(NamedTuple):
     def valid_count(self) -> Tensor:
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
         if self.valid is not None:
-            return self.valid.sum(-1)
+            return self.valid.sum(-1, dtype=torch.int32)  # torch copies the mask to this type
         images, channels, pixels = self.input.shape
         channels = 1 if self.mode == "multiclass" else channels
         return torch.full((images, channels), pixels, device=self.input.device)
+
+    def valid_total(self) -> Tensor:
+        """The number of valid pixels (and channels)."""
+        return self.valid_count().sum() if self.valid is None else self.valid.count_nonzero()
 
     def spread(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
@@ -155,9 +159,10 @@ def prepare(
 
 def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
-    pieces = torch.split(y.flatten(), 2**17) if y.device.type == "cpu" else [y]  # fit a cache
-    between = [torch.addcmul(x, x, x, value=-1).abs().sum() for x in pieces]
-    return peek(torch.stack(between).sum()) == 0
+    y = y.flatten()
+    pieces = torch.split(y, 2**17) if y.device.type == "cpu" else [y]  # fit a cache
+    between = (torch.addcmul(x, x, x, value=-1) for x in pieces)
+    return all(peek(torch.dot(x, x)) == 0 for x in between)
 
 
 def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:
@@ -233,12 +238,12 @@ def _without_channel(shape: torch.Size) -> torch.Size:
 
 def _by_pixel(x: Tensor) -> Tensor:
     """(B, *) as (B, 1, N), with N = 1 where there is no spatial dimension."""
-    return x.unsqueeze(-1).flatten(1).unsqueeze(1)
+    return x.reshape(x.shape[0], 1, math.prod(x.shape[1:]))
 
 
 def _by_channel(x: Tensor) -> Tensor:
     """(B, C, *) as (B, C, N); a view, for channels-last tensors too."""
-    return x.unsqueeze(-1).flatten(2)
+    return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
@@ -289,18 +294,17 @@ def check_tensor(name: str, value: object, device: torch.device | None = None) -
 def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> None:
     """Class ids below `classes` on the valid pixels."""
     ids = ids.long()
-    outside = (ids < 0) | (ids >= classes)
     if valid is not None:
-        outside = outside & valid
-    if peek(outside.any()):
-        kept = ids if valid is None else torch.where(valid, ids, 0)
-        check_range(name, kept, 0, classes - 1, "class ids")
+        if not peek((((ids < 0) | (ids >= classes)) & valid).any()):
+            return
+        ids = torch.where(valid, ids, 0)
+    check_range(name, ids, 0, classes - 1, "class ids")
 
 
 def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
     if x.numel() == 0 or x.dtype == torch.bool:
         return
-    smallest, largest = peek(x.amin()), peek(x.amax())
+    smallest, largest = (peek(end) for end in torch.aminmax(x))
     if smallest is None or largest is None:
         return
     if not (low <= smallest and largest <= high and math.isfinite(largest)):  # also true of NaN

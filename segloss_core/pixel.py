@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fast import PowerOfError
+from .fast import PowerOfError, parts
 from .inputs import (
     BINARY_MODES,
     BinaryMode,
@@ -124,10 +124,9 @@ def cross_entropy_form(
 ) -> PowerOfError | None:
     if pixels.mode == "multiclass":
         return PowerOfError(class_weight=weight)
-    if pos_weight is None:
-        return None  # torch's own is as fast
-    low = 1.0 if weight is None else weight
-    return PowerOfError(pair=(low, low * pos_weight))
+    low, high = (1.0 if w is None else w for w in (weight, pos_weight))
+    plain = weight is None and pos_weight is None
+    return PowerOfError(pair=None if plain else (low, low * high))
 
 
 class CrossEntropyLoss(LossModule):
@@ -420,16 +419,17 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
         return None
     if pixels.mode == "multiclass":
-        return pixels.select(weight[pixels.labels]).sum()
-    return pixels.select(weight.expand_as(pixels.target)).sum()
+        sums = [part.select(weight[part.labels]).sum() for part in parts(pixels)]
+        return torch.stack(sums).sum() if sums else pixels.input.new_zeros(())
+    return (weight.squeeze(-1) * pixels.valid_count()).sum()
 
 
 def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
     """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
-    negatives, valid = pixels.select(1 - pixels.labels).sum(-1), pixels.valid_count()
+    positives, valid = pixels.labels.sum(-1), pixels.valid_count()
     if not per_image:
-        negatives, valid = negatives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
-    return ratio(negatives, valid).unsqueeze(-1)
+        positives, valid = positives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
+    return ratio(valid - positives, valid).unsqueeze(-1)
 
 
 def _focal_terms(

@@ -46,7 +46,7 @@ def reduce_pixels(
     if reduction == "sum":
         divisor = torch.ones((), device=pixels.input.device)
     else:
-        divisor = pixels.valid_count().sum() if normalizer is None else normalizer
+        divisor = pixels.valid_total() if normalizer is None else normalizer
 
     def formula(pixels: Pixels) -> Tensor:
         return ratio(weighted(pixels).sum(), divisor)

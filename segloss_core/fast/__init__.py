@@ -6,7 +6,7 @@ formulas without this package: `evaluate` chooses, and the formula stands behind
 gradients of gradients.
 """
 
-from .dispatch import Kernel, evaluate, on_cpu
+from .dispatch import Kernel, evaluate, on_cpu, parts
 from .distance import two_nearest
 from .lovasz import hinge_by_sort, softmax_by_bins, softmax_by_sort
 from .pixel import PowerOfError
@@ -19,6 +19,7 @@ __all__ = [
     "hinge_by_sort",
     "on_cpu",
     "overlap_sums",
+    "parts",
     "softmax_by_bins",
     "softmax_by_sort",
     "two_nearest",

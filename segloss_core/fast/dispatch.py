@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from ..inputs import Mode, Pixels
 BLOCK: dict[Mode, int] = {"binary": 2**16, "multilabel": 2**16, "multiclass": 2**18}  # elements
 
 # Below, the calls of a kernel cost more than the memory it saves.
-SMALLEST = 2**14  # elements
+SMALLEST = 2**16  # elements
 
 # Takes a gradient of the value and gives that of the input; called at most once.
 Pull = Callable[[Tensor], Tensor]
@@ -97,22 +98,49 @@ class _Fused(torch.autograd.Function):
             return pull(*grad_outputs), None, None, None
 
 
-class Block(NamedTuple):
+class Block:
     """Some pixels of an image, or several small images, with all channels."""
 
-    at: tuple[slice, slice, slice]
-    x: Tensor  # (b, C, n), finite under void pixels
-    y: Tensor  # (b, 1, n) class ids, or (b, C, n) zeros and ones; 0 under void
-    valid: Tensor | None
-    keep: Tensor | None  # valid as numbers
-    top: Tensor  # (b, 1, n) the largest x of a pixel, for a softmax
+    def __init__(self, pixels: Pixels, at: tuple[slice, slice, slice]) -> None:
+        self.pixels, self.at = pixels, at
+        self.valid = None if pixels.valid is None else pixels.valid[at]
+
+    @cached_property
+    def keep(self) -> Tensor | None:
+        """`valid` as numbers: a factor of 0 hides what is finite, and is cheaper than a choice."""
+        if self.valid is None:
+            return None
+        return self.valid.view(torch.uint8).to(self.pixels.input.dtype)  # faster than from bool
+
+    @cached_property
+    def y(self) -> Tensor:
+        """(b, 1, n) class ids, or (b, C, n) zeros and ones; 0 under void."""
+        y = self.pixels.target[self.at]
+        if self.pixels.has_ids:
+            return y.long() if self.valid is None else y.long() * self.valid
+        return self.select(y.to(self.pixels.input.dtype))
+
+    def select(self, x: Tensor) -> Tensor:
+        """x on valid pixels and 0 on void ones, whatever x holds there."""
+        if self.valid is None or self.keep is None:
+            return x
+        return x * self.keep if x.sum().isfinite() else torch.where(self.valid, x, 0)
+
+    def logits(self) -> Tensor:
+        """(b, C, n), finite under void."""
+        x = self.pixels.input[self.at]
+        return x if self.valid is None or x.sum().isfinite() else torch.where(self.valid, x, 0)
+
+    def centred(self) -> Tensor:
+        """(b, C, n), logits less the largest of a pixel."""
+        x = self.logits()
+        return x - x.amax(1, keepdim=True)
 
     def weight(self, pixel_weight: Tensor | None) -> Tensor | None:
         """`pixel_weight` of these pixels, 0 under void; None stands for 1."""
         if pixel_weight is None:
             return self.keep
-        weight = pixel_weight[self.at].to(self.x.dtype)
-        return weight if self.valid is None else torch.where(self.valid, weight, 0)
+        return self.select(pixel_weight[self.at].to(self.pixels.input.dtype))
 
     def own_images(self, x: Tensor) -> Tensor:
         """The rows of these images of a tensor (B, ...), or (1, ...) for all."""
@@ -120,7 +148,22 @@ class Block(NamedTuple):
 
 
 def blocks(pixels: Pixels) -> Iterator[Block]:
-    return (_block(pixels, at) for at in _places(pixels.input.shape, BLOCK[pixels.mode]))
+    size = BLOCK[pixels.mode] * torch.get_num_threads()  # each takes its share of a block
+    return (Block(pixels, at) for at in _places(pixels.input.shape, size))
+
+
+def parts(pixels: Pixels) -> list[Pixels]:
+    """On a CPU parts whose targets fit a cache, for a sum of something that is as large."""
+    if not on_cpu(pixels.target):
+        return [pixels]
+    return [
+        pixels._replace(
+            input=pixels.input[at],
+            target=pixels.target[at],
+            valid=None if pixels.valid is None else pixels.valid[at],
+        )
+        for at in _places(pixels.target.shape, BLOCK["binary"])
+    ]
 
 
 def _places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -130,16 +173,3 @@ def _places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]
     for image in range(0, images, height):
         for pixel in range(0, length, width):
             yield slice(image, image + height), slice(None), slice(pixel, pixel + width)
-
-
-def _block(pixels: Pixels, at: tuple[slice, slice, slice]) -> Block:
-    x = pixels.input[at]
-    y = pixels.target[at].to(torch.long if pixels.has_ids else x.dtype)
-    top = x.amax(1, keepdim=True) if pixels.has_ids else x
-    if pixels.valid is None:
-        return Block(at, x, y, None, None, top)
-    valid = pixels.valid[at]
-    # A factor of 0 hides what is finite, and is cheaper than a choice for every value.
-    if not (top.sum() + y.sum()).isfinite():
-        x, y, top = (torch.where(valid, values, 0) for values in (x, y, top))
-    return Block(at, x, y * valid.to(y.dtype), valid, valid.to(x.dtype), top)

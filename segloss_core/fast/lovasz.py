@@ -138,7 +138,7 @@ def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
     def pull(grad_output: Tensor) -> Tensor:
         by_loss, by_mass, _ = grad_output.to(slopes.dtype).unsqueeze(-1)
         for block in blocks(pixels):
-            p = probabilities(block, pixels, out=torch.empty_like(block.x))
+            p = probabilities(block, pixels, out=pixels.input.new_empty(slopes[block.at].shape))
             here = slopes[block.at].mul_(block.own_images(by_loss))
             if by_mass.any():
                 here.addcmul_(p, block.own_images(by_mass))

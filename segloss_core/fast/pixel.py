@@ -5,6 +5,7 @@ gamma = 0 is cross entropy. Value and gradient come from the same block of proba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from ..inputs import Mode, Pixels
 from .dispatch import Block, Kernel, Pull, blocks
+
+LOG_2 = math.log(2)
 
 Pair = tuple[float | Tensor, float | Tensor]
 
@@ -46,10 +49,12 @@ Step = Callable[[Block, float, Tensor | None], Tensor]
 def _sigmoid_step(gamma: float, pair: Pair | None, pixel_weight: Tensor | None) -> Step:
     def step(block: Block, factor: float, slope: Tensor | None) -> Tensor:
         sign = torch.rsub(block.y, 1, alpha=2)  # 1 where y = 0, -1 where y = 1
-        z = block.x * sign  # the logit of q
+        z = block.logits() * sign  # the logit of q
         q = z.sigmoid()
-        rare = torch.minimum(q, 1 - q)  # of p and q
-        losses = z.clamp_(min=0).sub_(rare.neg_().log1p_())  # -log p = max(z, 0) - log(1 - rare)
+        p = 1 - q
+        # -log p = max(z, 0) - log(max(p, q)), for a log1p costs three logs; (1 - p) - q is what
+        # rounding took from p.
+        losses = z.clamp_(min=0).sub_(torch.maximum(p, q).log_()).sub_(1 - p).add_(q)
         weight = block.weight(pixel_weight)
         if pair is not None:
             low, high = (_beside(block, w) for w in pair)
@@ -57,7 +62,7 @@ def _sigmoid_step(gamma: float, pair: Pair | None, pixel_weight: Tensor | None) 
             weight = own if weight is None else own.mul_(weight)
         if gamma > 0:
             power = q**gamma  # eq-focal-grad
-            q = (1 - q).mul_(losses).mul_(gamma).add_(q).mul_(power)
+            q = p.mul_(losses).mul_(gamma).add_(q).mul_(power)
             losses.mul_(power)
         if weight is not None:
             losses.mul_(weight)
@@ -71,9 +76,8 @@ def _sigmoid_step(gamma: float, pair: Pair | None, pixel_weight: Tensor | None) 
 
 def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tensor | None) -> Step:
     def step(block: Block, factor: float, slope: Tensor | None) -> Tensor:
-        x, label = block.x, block.y
-        e = (x - block.top).exp_()
-        log_own = x.gather(1, label).sub_(block.top)
+        label, centred = block.y, block.centred()
+        log_own, e = centred.gather(1, label), centred.exp_()
         if gamma > 0:
             own = log_own.exp()
             rest = e.scatter_(1, label, 0).sum(1, keepdim=True)
@@ -84,10 +88,11 @@ def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tenso
         push = torch.ones_like(losses)  # minus the slope by log p
         if gamma > 0:  # eq-focal-grad-softmax
             q = (rest / every).clamp_(min=torch.finfo(e.dtype).tiny)
-            losses = torch.where(q < 0.5, -torch.log1p(-q), losses)
+            # From 1/2 downwards -log p is -log(1 - q), which keeps its digits; a choice is slow.
+            losses.sub_(LOG_2).clamp_(min=0).sub_(torch.log1p(-q.clamp(max=0.5)))
             power = q**gamma
-            push = power + gamma * power * losses * (1 - q) / q
-            losses = power * losses
+            push = (losses * gamma).mul_(1 - q).div_(q).add_(1).mul_(power)
+            losses.mul_(power)
         weight = block.weight(pixel_weight)
         if class_weight is not None:
             of_label = class_weight[label]

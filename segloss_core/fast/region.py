@@ -40,7 +40,7 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
                 here.mul_(mass.unsqueeze(-1) - mean).scatter_add_(1, block.y, own)
             else:  # sigmoid: p (1 - p) g
                 slope = (block.y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
-                here.mul_(slope.mul_(1 - here))
+                torch.ops.aten.sigmoid_backward.grad_input(slope, here, grad_input=here)
         return p
 
     return sums, pull
@@ -49,11 +49,11 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
 def probabilities(block: Block, pixels: Pixels, out: Tensor) -> Tensor:
     """Into `out`, 0 under void pixels."""
     if pixels.mode == "multiclass":
-        e = (block.x - block.top).exp_()
+        e = block.centred().exp_()
         every = e.sum(1, keepdim=True)
         share = every.reciprocal() if block.keep is None else block.keep / every
         return torch.mul(e, share, out=out)
-    torch.sigmoid(block.x, out=out)
+    torch.sigmoid(block.logits(), out=out)
     return out if block.keep is None else out.mul_(block.keep)
 
 
