@@ -95,7 +95,7 @@ def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tenso
             losses.mul_(power)
         weight = block.weight(pixel_weight)
         if class_weight is not None:
-            of_label = class_weight[label]
+            of_label = class_weight.index_select(0, label.flatten()).view_as(label)
             weight = of_label if weight is None else of_label.mul_(weight)
         if weight is not None:
             losses.mul_(weight)
