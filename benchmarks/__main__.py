@@ -26,6 +26,8 @@ from .table import write_table
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "segmentation_models_pytorch", "monai", "kornia", "scipy", "numpy")
 ROUNDS = 7
+# Up to so many logits, calls in a row; a round's time is their median.
+REPEATS = ((2**18, 20), (2**22, 5), (float("inf"), 1))
 
 
 def main() -> None:
@@ -118,8 +120,8 @@ def time_rows(case: Any, device: str) -> list[dict[str, Any]]:
     from .measure import check_values, interleave, spread
 
     values = check_values(case)
-    small = case.workload.z.numel() < 2**18
-    times = interleave(case, ROUNDS, 20 if small else 1)
+    repeats = next(n for size, n in REPEATS if case.workload.z.numel() < size)
+    times = interleave(case, ROUNDS, repeats)
     rows = []
     for name, ours in {case.name: OURS, **{variant: variant for variant in case.variants}}.items():
         for implementation in (ours, *(peer for peer in case.calls if peer != OURS)):

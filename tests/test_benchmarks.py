@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import scale, textbook
 from benchmarks.cases import OURS, Case, Workload, cases
+from benchmarks.compare import compare
 from benchmarks.measure import check_values, interleave, peak_memory, spread
 from benchmarks.table import TARGETS, write_table
 
@@ -40,6 +41,19 @@ def test_rounds_alternate_and_ratios_have_a_spread():
     assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
     assert spread([3.0, 1.0, 2.0]) == (2.0, 1.5, 2.5)
+
+
+def test_two_runs_are_apart_where_their_quartiles_are():
+    def run(*ratios):
+        row = {"threads": 1, "workload": "w", "case": "c", "implementation": "peer"}
+        low, middle, high = ratios
+        return {"measurements": [{**row, "ratio": middle, "ratio_low": low, "ratio_high": high}]}
+
+    near = compare(run(1.8, 2.0, 2.2), run(2.1, 2.4, 2.6))
+    assert near == "1 ratios: changed by 20.0% in the median, 20% at most; 0 outside of the spread"
+    far = compare(run(1.8, 2.0, 2.2), run(2.3, 2.4, 2.6)).splitlines()
+    assert "1 outside" in far[0]
+    assert far[1:] == ["1 w c peer: 2.0, then 2.4"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux counts memory so")
