@@ -14,14 +14,15 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
     p = torch.empty_like(pixels.input)
     images, classes, _ = p.shape
     sums = p.new_zeros(4, images, classes, dtype=torch.float64)
+    one = p.new_ones(())
     for block in blocks(pixels):
         here = probabilities(block, pixels, out=p[block.at])
         rows = sums[:, block.at[0]]
         rows[1] += here.sum(-1)
         if pixels.has_ids:
             own = here.gather(1, block.y)
-            rows[0] += sum_by_class(own.double(), block.y, classes)
-            rows[2] += sum_by_class(block.keep, block.y, classes)
+            rows[0] += sum_by_class(own, block.y, classes)
+            rows[2] += sum_by_class(one if block.keep is None else block.keep, block.y, classes)
         else:
             rows[0] += (here * block.y).sum(-1)
             rows[2] += block.y.sum(-1)
@@ -57,10 +58,7 @@ def probabilities(block: Block, pixels: Pixels, out: Tensor) -> Tensor:
     return out if block.keep is None else out.mul_(block.keep)
 
 
-def sum_by_class(x: Tensor | None, labels: Tensor, classes: int) -> Tensor:
-    """The sum of x over the pixels of each label, from (b, 1, n) to (b, C); x = None counts."""
-    images = labels.shape[0]
-    first = classes * torch.arange(images).view(-1, 1, 1)
-    weights = None if x is None else x.flatten()
-    bins = torch.bincount((labels + first).flatten(), weights, minlength=images * classes)
-    return bins.view(images, classes)
+def sum_by_class(x: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """The sum of x over the pixels of each label, from (b, 1, n) to (b, C)."""
+    zeros = x.new_zeros(len(labels), classes, dtype=torch.float64)
+    return zeros.scatter_add_(1, labels.squeeze(1), x.double().expand_as(labels).squeeze(1))
