@@ -7,12 +7,13 @@ without foreground has no loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..inputs import Pixels
-from .dispatch import Kernel, Pull, blocks
+from .dispatch import BLOCK, Block, Kernel, Pull, blocks
 from .region import probabilities, sum_by_class
 
 # Numbers of foreground and background pixels in each bin of errors, (2, ..., bins), to the step of
@@ -22,30 +23,39 @@ BinSteps = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 def hinge_by_sort(per_image: bool) -> Kernel:
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
-        slopes = torch.zeros_like(pixels.input)
+        slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
+        keys = _as_integers(slopes)
         result = _empty_result(pixels, per_image)
+        for block in blocks(pixels):
+            errors = 1 - block.logits() * torch.rsub(block.y, 1, alpha=2).neg_()
+            errors = block.select(errors).clamp_(min=0)
+            keys[block.at] = _keys(errors, block.y)
+            _add(result[2], block, block.y.sum(-1))
+        least = _keys(slopes.new_zeros(1), slopes.new_ones(1))
         for row, images in _regions(pixels, per_image):
             for c in range(pixels.classes):
-                x, y = pixels.input[images, c], pixels.target[images, c].to(slopes.dtype)
-                errors = 1 - x * (2 * y - 1)
-                if pixels.valid is not None:
-                    valid = pixels.valid[images, c]
-                    errors, y = torch.where(valid, errors, 0), torch.where(valid, y, 0)
-                result[2, row, c] = objects = y.count_nonzero()
+                objects, here = result[2, row, c], slopes[images, c]
                 if objects == 0:
-                    q = x.sigmoid()
-                    q = q if pixels.valid is None else torch.where(valid, q, 0)
+                    q = pixels._replace(
+                        input=pixels.input[images, c : c + 1],
+                        valid=None if pixels.valid is None else pixels.valid[images, c : c + 1],
+                    ).probabilities.squeeze(1)
                     result[1, row, c] = q.sum()
-                    slopes[images, c] = q * (1 - q)
+                    torch.mul(q, 1 - q, out=here)
                     continue
-                errors, y = errors.flatten(), y.flatten()
-                wrong = (~(errors <= 0)).nonzero().squeeze(1)  # NaN is not lost
-                errors, y = errors[wrong], y[wrong]
-                result[0, row, c], steps = _sorted_steps(
-                    errors, y, int(objects - y.count_nonzero())
+                every = keys[images, c].flatten()
+                wrong = (every > least).nonzero().squeeze(1)
+                every = every.index_select(0, wrong)
+                missed = int((every & 1).sum())
+                steps = slopes.new_empty(len(wrong))
+                for part in _in_order(every, slopes.dtype, int(objects) - missed):
+                    result[0, row, c] += (part.errors * part.steps).sum()
+                    steps.index_copy_(
+                        0, part.order, part.steps.addcmul_(part.steps, part.y, value=-2)
+                    )
+                here.copy_(
+                    slopes.new_zeros(here.numel()).index_copy_(0, wrong, steps).view_as(here)
                 )
-                here = errors.new_zeros(x.numel()).index_copy_(0, wrong, steps)
-                slopes[images, c] = here.view_as(x)
 
         def pull(grad_output: Tensor) -> Tensor:
             for row, images in _regions(pixels, per_image):
@@ -60,27 +70,32 @@ def hinge_by_sort(per_image: bool) -> Kernel:
 
 def softmax_by_sort(per_image: bool) -> Kernel:
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
-        p = torch.empty_like(pixels.input)
+        slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
+        keys, one = _as_integers(slopes), slopes.new_ones(())
         result = _empty_result(pixels, per_image)
         for block in blocks(pixels):
-            mass = probabilities(block, pixels, out=p[block.at]).sum(-1)
-            if per_image:
-                result[1, block.at[0]] += mass
-            else:
-                result[1] += mass.sum(0)
+            errors = probabilities(block, pixels, out=slopes[block.at])
+            _add(result[1], block, errors.sum(-1))
+            keep = one.expand(block.y.shape) if block.keep is None else block.keep
+            _add(result[2], block, sum_by_class(keep, block.y, pixels.classes))
+            own = errors.gather(1, block.y)
+            errors.scatter_(1, block.y, keep - own)
+            foreground = torch.zeros_like(errors).scatter_(1, block.y, keep)
+            keys[block.at] = _keys(errors, foreground)
         for row, images in _regions(pixels, per_image):
-            labels = pixels.target[images].squeeze(1)
-            if pixels.valid is not None:
-                labels = torch.where(pixels.valid[images].squeeze(1), labels, -1)
             for c in range(pixels.classes):
-                here, foreground = p[images, c], (labels == c).to(p.dtype)
-                result[2, row, c] = objects = foreground.count_nonzero()
-                if objects > 0:
-                    errors = (foreground - here).abs_()
-                    loss, steps = _sorted_steps(errors.flatten(), foreground.flatten())
-                    result[0, row, c] = loss
-                    here.mul_(steps.view_as(here))
-        return result, _softmax_pull(pixels, p)
+                here = slopes[images, c]
+                if result[2, row, c] == 0:
+                    here.zero_()
+                    continue
+                every = keys[images, c].flatten()
+                found = slopes.new_empty(len(every))
+                for part in _in_order(every, slopes.dtype):
+                    result[0, row, c] += (part.errors * part.steps).sum()
+                    # p times the slope by p, for the error of foreground is 1 - p.
+                    found.index_copy_(0, part.order, part.errors.sub_(part.y).mul_(part.steps))
+                here.copy_(found.view_as(here))
+        return result, _softmax_pull(pixels, slopes)
 
     return kernel
 
@@ -148,27 +163,56 @@ def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
     return pull
 
 
-def _sorted_steps(errors: Tensor, foreground: Tensor, right: int = 0) -> tuple[Tensor, Tensor]:
-    """The loss of errors (M,) >= 0, and its slopes by a prediction; `foreground` is 0 or 1, and
-    `right` is the number of foreground pixels that have no error and are not among them.
+class _Part(NamedTuple):
+    """Some pixels of a region in the order of their errors."""
 
-    Bits of floats >= 0 are ordered as integers are, and integers are sorted by radix. The last bit
-    carries the foreground, the first is turned for the sign.
+    order: Tensor  # their places
+    errors: Tensor
+    y: Tensor
+    steps: Tensor  # of the Jaccard loss
+
+
+def _as_integers(x: Tensor) -> Tensor:
+    return x.view(torch.int64 if x.dtype == torch.float64 else torch.int32)
+
+
+def _keys(errors: Tensor, foreground: Tensor) -> Tensor:
+    """Integers in the order of errors >= 0, as their bits are; the last bit is `foreground`.
+
+    The first bit is turned for the sign.
     """
-    integer = torch.int64 if errors.dtype == torch.float64 else torch.int32
-    top = torch.iinfo(integer).min
-    keys = (errors.view(integer) << 1).bitwise_or_(foreground.to(integer)).bitwise_xor_(top)
+    bits = _as_integers(errors) << 1
+    return bits.bitwise_or_(foreground.to(bits.dtype)).bitwise_xor_(torch.iinfo(bits.dtype).min)
+
+
+def _in_order(keys: Tensor, dtype: torch.dtype, right: int = 0) -> Iterator[_Part]:
+    """From the smallest error up, in parts that fit a cache. Integers are sorted by radix.
+
+    `right` is the number of foreground pixels that have no error and are not among them.
+    """
+    top = torch.iinfo(keys.dtype).min
     keys, order = keys.sort()
-    ones = keys & 1
-    errors = (keys.bitwise_xor_(top) >> 1).bitwise_and_(~top).view(errors.dtype)
-    hits = ones.cumsum(0, dtype=integer).sub_(ones).add_(right)  # foreground not yet wrong
-    wrong = torch.ones_like(ones).cumsum_(0).neg_().add_(len(ones) + 1)
-    ones, hits, union = (x.to(errors.dtype) for x in (ones, hits, wrong.add_(hits)))
-    steps = hits.div_((union - 1).clamp_(min=1))  # eq-lovasz-steps
-    steps.lerp_(torch.ones(()).to(steps), ones).div_(union)
-    loss = (errors * steps).sum()
-    slopes = steps.addcmul_(steps, ones, value=-2)  # the error of foreground is 1 - p
-    return loss, torch.empty_like(slopes).index_copy_(0, order, slopes)
+    size = 2 * BLOCK["binary"]
+    count = torch.arange(size, dtype=keys.dtype)
+    hits, left = right, len(keys)  # foreground not yet wrong; pixels with this error or more
+    for part, places in zip(torch.split(keys, size), torch.split(order, size), strict=True):
+        ones = part & 1
+        errors = (part.bitwise_xor_(top) >> 1).bitwise_and_(~top).view(dtype)
+        before = ones.cumsum(0, dtype=keys.dtype).sub_(ones).add_(hits)
+        union = (before - count[: len(part)]).add_(left)
+        hits, left = hits + int(ones.sum()), left - len(part)
+        y, steps, union = (x.to(dtype) for x in (ones, before, union))
+        steps.div_((union - 1).clamp_(min=1))  # eq-lovasz-steps
+        steps.lerp_(torch.ones(()).to(steps), y).div_(union)
+        yield _Part(places, errors, y, steps)
+
+
+def _add(sums: Tensor, block: Block, rows: Tensor) -> None:
+    """Rows of a block's images to sums of the images, or of the batch."""
+    if len(sums) > 1:
+        sums[block.at[0]] += rows
+    else:
+        sums += rows.sum(0)
 
 
 def _regions(pixels: Pixels, per_image: bool) -> Iterator[tuple[int, slice]]:

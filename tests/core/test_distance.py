@@ -124,6 +124,17 @@ def test_weight_map_is_its_formula(class_weight, options):
         assert found.max() > 10.5  # on the borders between touching instances
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_a_weight_map_of_several_tiles(step):
+    """A short reach makes small tiles; ids too large for a table are as good."""
+    ids = blobs(150, 150)[:, :, :90]
+    expected = reference.unet_weights(ids, sigma=0.5)
+    assert expected.max() > 1.5
+    for labels in (ids, ids * 10**9):
+        found = core.unet_weight_map(labels, sigma=0.5 * step, spacing=[step, step])
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_class_weights_stay_where_there_is_no_border(count):
     """Trap H47: with fewer than two instances w is w_c, not 0."""
