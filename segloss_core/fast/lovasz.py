@@ -27,7 +27,7 @@ def hinge_by_sort(per_image: bool) -> Kernel:
         keys = _as_integers(slopes)
         result = _empty_result(pixels, per_image)
         for block in blocks(pixels):
-            errors = 1 - block.logits() * torch.rsub(block.y, 1, alpha=2).neg_()
+            errors = (block.logits() * torch.rsub(block.y, 1, alpha=2)).add_(1)
             errors = block.select(errors).clamp_(min=0)
             keys[block.at] = _keys(errors, block.y)
             _add(result[2], block, block.y.sum(-1))
@@ -124,9 +124,9 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
         if pixels.valid is not None:
             labels, own = labels[pixels.valid], own[pixels.valid]
             every[::bins] -= (~pixels.valid).sum()
+        starts = first.index_select(0, labels.flatten())
         taken, foreground = (
-            torch.bincount((first[labels] + level(x)).flatten(), minlength=C * bins)
-            for x in (own, 1 - own)
+            torch.bincount(starts + level(x).flatten(), minlength=C * bins) for x in (own, 1 - own)
         )
         counts = torch.stack([foreground, every - taken]).view(2, C, bins)
         result[2] = counts[0].sum(-1)
@@ -134,9 +134,10 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
         for block in blocks(pixels):
             here = p[block.at]
             errors = 1 - here.gather(1, block.y)
-            steps = fn_step[(first[block.y] + level(errors)).long()]
-            if block.valid is not None:
-                steps = torch.where(block.valid, steps, 0)
+            places = first.index_select(0, block.y.flatten()).add_(level(errors).flatten())
+            steps = fn_step.index_select(0, places).view_as(errors)
+            if block.keep is not None:
+                steps.mul_(block.keep)
             places = (first.unsqueeze(-1) + level(here)).flatten()
             slopes = fp_step.index_select(0, places).view_as(here)
             here.mul_(slopes.scatter_(1, block.y, -steps))
