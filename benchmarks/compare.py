@@ -23,7 +23,8 @@ def ratios(report: dict[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def compare(first: dict[str, Any], second: dict[str, Any]) -> str:
-    pairs = {key: (row, ratios(second)[key]) for key, row in ratios(first).items()}
+    others = ratios(second)
+    pairs = {key: (row, others[key]) for key, row in ratios(first).items() if key in others}
     changes = [abs(b["ratio"] / a["ratio"] - 1) for a, b in pairs.values()]
     apart = [
         f"{' '.join(map(str, key))}: {a['ratio']}, then {b['ratio']}"

@@ -156,14 +156,13 @@ def parts(pixels: Pixels) -> list[Pixels]:
     """On a CPU parts whose targets fit a cache, for a sum of something that is as large."""
     if not on_cpu(pixels.target):
         return [pixels]
-    return [
-        pixels._replace(
-            input=pixels.input[at],
-            target=pixels.target[at],
-            valid=None if pixels.valid is None else pixels.valid[at],
-        )
-        for at in _places(pixels.target.shape, BLOCK["binary"])
-    ]
+    return [cut(pixels, at) for at in _places(pixels.target.shape, BLOCK["binary"])]
+
+
+def cut(pixels: Pixels, at: tuple[slice, ...]) -> Pixels:
+    """Some images, channels and pixels; class ids have the one channel."""
+    valid = None if pixels.valid is None else pixels.valid[at]
+    return pixels._replace(input=pixels.input[at], target=pixels.target[at], valid=valid)
 
 
 def _places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]]:

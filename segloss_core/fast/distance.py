@@ -17,6 +17,8 @@ from torch import Tensor
 # Squares of whole distances up to here, and their sums, are exact in 16 bits.
 SHORT = 125
 
+Place = tuple[slice, ...]
+
 
 def two_nearest(ids: Tensor, steps: Sequence[float], reach: float) -> tuple[Tensor, Tensor]:
     """Squared distances of the pixels (B, *), exact as far as `reach`."""
@@ -30,9 +32,6 @@ def two_nearest(ids: Tensor, steps: Sequence[float], reach: float) -> tuple[Tens
                 nearest[tile] = part[inside]
     first, second = found
     return first, second
-
-
-Place = tuple[slice, ...]
 
 
 def _tiles(shape: torch.Size, margins: Sequence[float]) -> Iterator[tuple[Place, Place]]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..inputs import Pixels
-from .dispatch import BLOCK, Block, Kernel, Pull, blocks
+from .dispatch import BLOCK, Block, Kernel, Pull, blocks, cut
 from .region import probabilities, sum_by_class
 
 # Numbers of foreground and background pixels in each bin of errors, (2, ..., bins), to the step of
@@ -36,10 +36,7 @@ def hinge_by_sort(per_image: bool) -> Kernel:
             for c in range(pixels.classes):
                 objects, here = result[2, row, c], slopes[images, c]
                 if objects == 0:
-                    q = pixels._replace(
-                        input=pixels.input[images, c : c + 1],
-                        valid=None if pixels.valid is None else pixels.valid[images, c : c + 1],
-                    ).probabilities.squeeze(1)
+                    q = cut(pixels, (images, slice(c, c + 1))).probabilities.squeeze(1)
                     result[1, row, c] = q.sum()
                     torch.mul(q, 1 - q, out=here)
                     continue

@@ -41,7 +41,7 @@ def site() -> Path:
     return SITE
 
 
-@pytest.fixture(params=[f"{lang}/{page}" for lang in LANGUAGES for page in pages()])
+@pytest.fixture(scope="module", params=[f"{lang}/{page}" for lang in LANGUAGES for page in pages()])
 def page(request: pytest.FixtureRequest, site: Path) -> Path:
     """Every page of both editions in turn."""
     return site / request.param

@@ -1,6 +1,7 @@
 """The built site in a real browser: what a reader sees, on a screen and on a phone."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ SCREEN = {"width": 1280, "height": 800}
 NO_BARRIERS = "Found 0 accessibility violations:\n"
 
 
-@pytest.fixture
-def tab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Open a page of the site; afterwards, nothing may have gone wrong on it unseen."""
+@contextmanager
+def tabs(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Open pages of the site; afterwards, nothing may have gone wrong on them unseen."""
     complaints: list[str] = []
     contexts = []
 
@@ -57,22 +58,48 @@ def tab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
     assert complaints == []
 
 
+@pytest.fixture
+def tab(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    with tabs(browser, address) as open_page:
+        yield open_page
+
+
 def path_of(site: Path, page: Path) -> str:
     return page.relative_to(site).as_posix()
 
 
-def test_a_page_opens_with_its_formulas_typeset(tab, site: Path, page: Path) -> None:
-    view = tab(path_of(site, page))
-    formulas = view.locator("article .math")
-    expect(view.locator("article mjx-container")).to_have_count(formulas.count())
-    assert view.locator("article mjx-merror, article [data-mjx-error]").count() == 0
-    assert view.locator("article .problematic, article .system-message").count() == 0
+# Every page in three ways. It takes seconds to typeset a page, so the tests that only look at it
+# share one.
 
 
-def test_a_phone_does_not_scroll_sideways(tab, site: Path, page: Path) -> None:
-    view = tab(path_of(site, page), viewport=PHONE)
-    assert view.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    for box in (item.bounding_box() for item in view.locator("article img").all()):
+@pytest.fixture(scope="module")
+def on_screen(browser: Browser, address: str, site: Path, page: Path) -> Iterator[Page]:
+    with tabs(browser, address) as open_page:
+        yield open_page(path_of(site, page), viewport=SCREEN)
+
+
+@pytest.fixture(scope="module")
+def on_phone(browser: Browser, address: str, site: Path, page: Path) -> Iterator[Page]:
+    with tabs(browser, address) as open_page:
+        yield open_page(path_of(site, page), viewport=PHONE)
+
+
+@pytest.fixture(scope="module")
+def in_the_dark(browser: Browser, address: str, site: Path, page: Path) -> Iterator[Page]:
+    with tabs(browser, address) as open_page:
+        yield open_page(path_of(site, page), viewport=SCREEN, color_scheme="dark")
+
+
+def test_a_page_opens_with_its_formulas_typeset(on_screen: Page) -> None:
+    formulas = on_screen.locator("article .math")
+    expect(on_screen.locator("article mjx-container")).to_have_count(formulas.count())
+    assert on_screen.locator("article mjx-merror, article [data-mjx-error]").count() == 0
+    assert on_screen.locator("article .problematic, article .system-message").count() == 0
+
+
+def test_a_phone_does_not_scroll_sideways(on_phone: Page) -> None:
+    assert on_phone.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for box in (item.bounding_box() for item in on_phone.locator("article img").all()):
         assert box is None or box["x"] + box["width"] <= PHONE["width"] + 1
 
 
@@ -86,29 +113,32 @@ CUT_FORMULAS = """() => [...document.querySelectorAll("article mjx-container:not
   .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dt, dd").innerText)"""
 
 
-def test_no_formula_in_a_line_is_cut_off_on_a_phone(tab, site: Path, page: Path) -> None:
-    view = tab(path_of(site, page), viewport=PHONE)
-    assert view.evaluate(CUT_FORMULAS) == []
+def test_no_formula_in_a_line_is_cut_off_on_a_phone(on_phone: Page) -> None:
+    assert on_phone.evaluate(CUT_FORMULAS) == []
 
 
-def test_displayed_formulas_fit_a_screen(tab, site: Path, page: Path) -> None:
+def test_displayed_formulas_fit_a_screen(on_screen: Page) -> None:
     """On a phone a long formula scrolls inside its line; on a screen it is seen whole."""
-    view = tab(path_of(site, page), viewport={"width": 1280, "height": 900})
     cut = """() => [...document.querySelectorAll("article div.math")]
       .filter((box) => box.checkVisibility() && [box, ...box.querySelectorAll("mjx-container")]
         .some((part) => part.scrollWidth > part.clientWidth + 1))
       .map((box) => box.id || box.parentElement.innerText)"""
-    assert view.evaluate(cut) == []
+    assert on_screen.evaluate(cut) == []
 
 
-def test_dark_mode_keeps_the_colours_of_figures(tab, site: Path, page: Path) -> None:
-    view = tab(path_of(site, page), color_scheme="dark")
-    assert view.locator("html").get_attribute("data-theme") == "dark"
-    for picture in view.locator("article .cell_output img").all():
+def test_dark_mode_keeps_the_colours_of_figures(in_the_dark: Page) -> None:
+    assert in_the_dark.locator("html").get_attribute("data-theme") == "dark"
+    for picture in in_the_dark.locator("article .cell_output img").all():
         style = picture.evaluate("e => [getComputedStyle(e).filter, getComputedStyle(e).opacity]")
         assert style == ["none", "1"]
         white = picture.evaluate("e => getComputedStyle(e).backgroundColor")
         assert white == "rgb(255, 255, 255)"
+
+
+def test_pictures_load(on_screen: Page) -> None:
+    for picture in on_screen.locator("article img").all():
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
 
 
 # What slows axe down and is looked at elsewhere: each letter of a formula, each word of code.
@@ -124,9 +154,10 @@ def barriers(view: Page, context: str | None = None) -> str:
     return Axe().run(view, context, {"preload": False}).generate_report()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_shuts_a_reader_out(tab, site: Path, page: Path, scheme: str) -> None:
-    view = tab(path_of(site, page), color_scheme=scheme)
+@pytest.mark.parametrize("way", ["on_screen", "in_the_dark"])
+def test_nothing_shuts_a_reader_out(request: pytest.FixtureRequest, page: Path, way: str) -> None:
+    """The last look at a page, for it takes things away."""
+    view = request.getfixturevalue(way)
     view.evaluate(BARE)
     assert barriers(view) == NO_BARRIERS
 
@@ -141,13 +172,6 @@ def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: 
 def test_the_words_of_code_stand_out(tab, scheme: str) -> None:
     view = tab("en/book/index.html", color_scheme=scheme)
     assert barriers(view, "pre") == NO_BARRIERS
-
-
-def test_pictures_load(tab, site: Path, page: Path) -> None:
-    view = tab(path_of(site, page))
-    for picture in view.locator("article img").all():
-        picture.scroll_into_view_if_needed()
-        assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
 
 
 @pytest.mark.parametrize(("here", "there"), [LANGUAGES, LANGUAGES[::-1]])

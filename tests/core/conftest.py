@@ -42,5 +42,6 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
         if asked is not None:
             patch.setattr(dispatch, "SMALLEST", torch.inf if asked == "formula" else 0)
         if asked == "small blocks":
-            patch.setattr(dispatch, "BLOCK", dict.fromkeys(dispatch.BLOCK, 7))
+            for mode in dispatch.BLOCK:
+                patch.setitem(dispatch.BLOCK, mode, 7)
         yield
