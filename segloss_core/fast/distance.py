@@ -17,6 +17,9 @@ from torch import Tensor
 # Squares of whole distances up to here, and their sums, are exact in 16 bits.
 SHORT = 125
 
+# A tile of this side stays in a cache; a smaller one costs more calls.
+TILE = 512
+
 Place = tuple[slice, ...]
 
 
@@ -35,11 +38,11 @@ def two_nearest(ids: Tensor, steps: Sequence[float], reach: float) -> tuple[Tens
 
 
 def _tiles(shape: torch.Size, margins: Sequence[float]) -> Iterator[tuple[Place, Place]]:
-    """Tiles that stay in a cache, and what lies within their reach: an eighth more in width."""
+    """Tiles, and what lies within their reach: an eighth more in width at most."""
     ranges = []
     for size, margin in zip(shape, margins, strict=True):
         margin = min(size, math.ceil(margin)) if math.isfinite(margin) else size
-        side = max(1, min(size, 16 * margin))
+        side = max(TILE, 16 * margin)
         ranges.append(
             [
                 (slice(at, min(size, at + side)), slice(max(0, at - margin), at + side + margin))

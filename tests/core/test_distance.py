@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import segloss_core as core
+from segloss_core.fast import distance
 
 
 def check(instances, spacing=None):
@@ -125,14 +126,22 @@ def test_weight_map_is_its_formula(class_weight, options):
 
 
 @pytest.mark.parametrize("step", [1.0, 0.5])
-def test_a_weight_map_of_several_tiles(step):
-    """A short reach makes small tiles; ids too large for a table are as good."""
+def test_a_weight_map_of_several_tiles(step, monkeypatch):
+    """Ids too large for a table are as good."""
+    monkeypatch.setattr("segloss_core.fast.distance.TILE", 40)
     ids = blobs(150, 150)[:, :, :90]
     expected = reference.unet_weights(ids, sigma=0.5)
     assert expected.max() > 1.5
     for labels in (ids, ids * 10**9):
         found = core.unet_weight_map(labels, sigma=0.5 * step, spacing=[step, step])
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_nothing_in_reach_needs_no_small_tiles():
+    ids = blobs(2, 300)
+    tiles = list(distance._tiles(ids.shape[1:], [0.0, 0.0]))
+    assert len(tiles) == 1
+    assert (core.unet_weight_map(ids, w0=0.0) == 1).all()
 
 
 @pytest.mark.parametrize("count", [0, 1])
