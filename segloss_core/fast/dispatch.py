@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -149,14 +150,14 @@ class Block:
 
 def blocks(pixels: Pixels) -> Iterator[Block]:
     size = BLOCK[pixels.mode] * torch.get_num_threads()  # each takes its share of a block
-    return (Block(pixels, at) for at in _places(pixels.input.shape, size))
+    return (Block(pixels, at) for at in places(pixels.input.shape, size))
 
 
 def parts(pixels: Pixels) -> list[Pixels]:
     """On a CPU parts whose targets fit a cache, for a sum of something that is as large."""
     if not on_cpu(pixels.target):
         return [pixels]
-    return [cut(pixels, at) for at in _places(pixels.target.shape, BLOCK["binary"])]
+    return [cut(pixels, at) for at in places(pixels.target.shape, BLOCK["binary"])]
 
 
 def cut(pixels: Pixels, at: tuple[slice, ...]) -> Pixels:
@@ -165,10 +166,11 @@ def cut(pixels: Pixels, at: tuple[slice, ...]) -> Pixels:
     return pixels._replace(input=pixels.input[at], target=pixels.target[at], valid=valid)
 
 
-def _places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]]:
+def places(shape: torch.Size, size: int) -> Iterator[tuple[slice, slice, slice]]:
     images, channels, length = shape
-    width = max(1, min(length, size // channels))
-    height = max(1, size // (channels * width)) if width == length else 1
+    pieces = max(1, math.ceil(length * channels / size))
+    width = max(1, math.ceil(length / pieces))  # the last is about as long as the others
+    height = max(1, size // (channels * width)) if pieces == 1 else 1
     for image in range(0, images, height):
         for pixel in range(0, length, width):
             yield slice(image, image + height), slice(None), slice(pixel, pixel + width)

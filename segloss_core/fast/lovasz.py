@@ -6,53 +6,47 @@ without foreground has no loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from ..inputs import Pixels
-from .dispatch import BLOCK, Block, Kernel, Pull, blocks, cut
+from .dispatch import Block, Kernel, Pull, blocks, cut, places
 from .region import probabilities, sum_by_class
 
+# Takes errors, y and the steps of the Jaccard loss, gives slopes, and may write into all three.
+Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
 # Numbers of foreground and background pixels in each bin of errors, (2, ..., bins), to the step of
 # the Jaccard loss for one pixel of either kind.
 BinSteps = Callable[[Tensor], tuple[Tensor, Tensor]]
 
+CHUNK, SLAB = 2**17, 45_000  # pixels; torch sorts fewer than 2^15 integers by comparison
+FIRST_BITS = 14
+
 
 def hinge_by_sort(per_image: bool) -> Kernel:
+    def slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
+        return y.mul_(-2).add_(1).mul_(errors.sign_()).mul_(steps)
+
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
         slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
-        keys = _as_integers(slopes)
         result = _empty_result(pixels, per_image)
         for block in blocks(pixels):
             errors = (block.logits() * torch.rsub(block.y, 1, alpha=2)).add_(1)
-            errors = block.select(errors).clamp_(min=0)
-            keys[block.at] = _keys(errors, block.y)
+            errors = torch.clamp(block.select(errors), min=0, out=slopes[block.at])
+            _to_keys(errors, block.y)
             _add(result[2], block, block.y.sum(-1))
-        least = _keys(slopes.new_zeros(1), slopes.new_ones(1))
         for row, images in _regions(pixels, per_image):
             for c in range(pixels.classes):
-                objects, here = result[2, row, c], slopes[images, c]
-                if objects == 0:
-                    q = cut(pixels, (images, slice(c, c + 1))).probabilities.squeeze(1)
-                    result[1, row, c] = q.sum()
-                    torch.mul(q, 1 - q, out=here)
+                objects = int(result[2, row, c])
+                if objects > 0:
+                    keys = slopes[images, c : c + 1]
+                    result[0, row, c] = _in_order(keys, objects, slope, hinge=True)
                     continue
-                every = keys[images, c].flatten()
-                wrong = (every > least).nonzero().squeeze(1)
-                every = every.index_select(0, wrong)
-                missed = int((every & 1).sum())
-                steps = slopes.new_empty(len(wrong))
-                for part in _in_order(every, slopes.dtype, int(objects) - missed):
-                    result[0, row, c] += (part.errors * part.steps).sum()
-                    steps.index_copy_(
-                        0, part.order, part.steps.addcmul_(part.steps, part.y, value=-2)
-                    )
-                here.copy_(
-                    slopes.new_zeros(here.numel()).index_copy_(0, wrong, steps).view_as(here)
-                )
+                q = cut(pixels, (images, slice(c, c + 1))).probabilities.squeeze(1)
+                result[1, row, c] = q.sum()
+                torch.mul(q, 1 - q, out=slopes[images, c])
 
         def pull(grad_output: Tensor) -> Tensor:
             for row, images in _regions(pixels, per_image):
@@ -66,32 +60,28 @@ def hinge_by_sort(per_image: bool) -> Kernel:
 
 
 def softmax_by_sort(per_image: bool) -> Kernel:
+    def slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
+        return errors.sub_(y).mul_(steps)  # p times the slope by p, for an error of y is 1 - p
+
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
         slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
-        keys, one = _as_integers(slopes), slopes.new_ones(())
+        one = slopes.new_ones(())
         result = _empty_result(pixels, per_image)
         for block in blocks(pixels):
-            errors = probabilities(block, pixels, out=slopes[block.at])
-            _add(result[1], block, errors.sum(-1))
+            p = probabilities(block, pixels, out=slopes[block.at])
+            _add(result[1], block, p.sum(-1))
             keep = one.expand(block.y.shape) if block.keep is None else block.keep
             _add(result[2], block, sum_by_class(keep, block.y, pixels.classes))
-            own = errors.gather(1, block.y)
-            errors.scatter_(1, block.y, keep - own)
-            foreground = torch.zeros_like(errors).scatter_(1, block.y, keep)
-            keys[block.at] = _keys(errors, foreground)
+            of_labels = _to_keys(keep - p.gather(1, block.y), keep)
+            _to_keys(p).scatter_(1, block.y, of_labels)
         for row, images in _regions(pixels, per_image):
             for c in range(pixels.classes):
-                here = slopes[images, c]
-                if result[2, row, c] == 0:
-                    here.zero_()
-                    continue
-                every = keys[images, c].flatten()
-                found = slopes.new_empty(len(every))
-                for part in _in_order(every, slopes.dtype):
-                    result[0, row, c] += (part.errors * part.steps).sum()
-                    # p times the slope by p, for the error of foreground is 1 - p.
-                    found.index_copy_(0, part.order, part.errors.sub_(part.y).mul_(part.steps))
-                here.copy_(found.view_as(here))
+                objects = int(result[2, row, c])
+                if objects > 0:
+                    keys = slopes[images, c : c + 1]
+                    result[0, row, c] = _in_order(keys, objects, slope)
+                else:
+                    slopes[images, c] = 0
         return result, _softmax_pull(pixels, slopes)
 
     return kernel
@@ -161,48 +151,81 @@ def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
     return pull
 
 
-class _Part(NamedTuple):
-    """Some pixels of a region in the order of their errors."""
-
-    order: Tensor  # their places
-    errors: Tensor
-    y: Tensor
-    steps: Tensor  # of the Jaccard loss
-
-
 def _as_integers(x: Tensor) -> Tensor:
     return x.view(torch.int64 if x.dtype == torch.float64 else torch.int32)
 
 
-def _keys(errors: Tensor, foreground: Tensor) -> Tensor:
-    """Integers in the order of errors >= 0, as their bits are; the last bit is `foreground`.
+def _to_keys(errors: Tensor, foreground: Tensor | None = None) -> Tensor:
+    """In place: integers that grow as errors >= 0 shrink; the last bit is 0 for foreground.
 
-    The first bit is turned for the sign.
+    The bits of floats >= 0 are ordered as integers are. All of them are turned but the sign.
     """
-    bits = _as_integers(errors) << 1
-    return bits.bitwise_or_(foreground.to(bits.dtype)).bitwise_xor_(torch.iinfo(bits.dtype).min)
+    bits = _as_integers(errors).bitwise_left_shift_(1)
+    if foreground is not None:
+        bits.bitwise_or_(foreground.to(bits.dtype))
+    return bits.bitwise_xor_(torch.iinfo(bits.dtype).max)
 
 
-def _in_order(keys: Tensor, dtype: torch.dtype, right: int = 0) -> Iterator[_Part]:
-    """From the smallest error up, in parts that fit a cache. Integers are sorted by radix.
+def _in_order(slopes: Tensor, objects: int, slope: Slope, hinge: bool = False) -> float:
+    """The loss of a class from the keys of its errors, (B, 1, N), whose place its slopes take.
 
-    `right` is the number of foreground pixels that have no error and are not among them.
+    Integers are sorted by radix, which is fast where they fit a core's cache: so not the pixels of
+    the class, but slabs of them, from the largest errors to the smallest. Void pixels and those of
+    the `hinge` without an error have no slope, nor has background behind all foreground.
     """
-    top = torch.iinfo(keys.dtype).min
-    keys, order = keys.sort()
-    size = 2 * BLOCK["binary"]
-    count = torch.arange(size, dtype=keys.dtype)
-    hits, left = right, len(keys)  # foreground not yet wrong; pixels with this error or more
-    for part, places in zip(torch.split(keys, size), torch.split(order, size), strict=True):
-        ones = part & 1
-        errors = (part.bitwise_xor_(top) >> 1).bitwise_and_(~top).view(dtype)
-        before = ones.cumsum(0, dtype=keys.dtype).sub_(ones).add_(hits)
-        union = (before - count[: len(part)]).add_(left)
-        hits, left = hits + int(ones.sum()), left - len(part)
-        y, steps, union = (x.to(dtype) for x in (ones, before, union))
-        steps.div_((union - 1).clamp_(min=1))  # eq-lovasz-steps
-        steps.lerp_(torch.ones(()).to(steps), y).div_(union)
-        yield _Part(places, errors, y, steps)
+    chunks = [slopes[at] for at in places(slopes.shape, CHUNK)]
+    keys = [_as_integers(x).flatten() for x in chunks]
+    orders, lengths = _slabs(keys)
+    by_slab = [
+        torch.split(x.index_select(0, order), n)
+        for x, order, n in zip(keys, orders, lengths, strict=True)
+    ]
+    top, one = torch.iinfo(keys[0].dtype).max, slopes.new_ones(())
+    found: list[Sequence[Tensor]] = [[slopes.new_empty(0)] * len(chunks)]
+    loss, start, missed = 0.0, 0, 0  # pixels and foreground of the slabs before
+    for parts in zip(*by_slab, strict=True):
+        slab = torch.cat(parts)
+        if missed == objects or (hinge and slab.amin() >= top - 1):
+            break
+        slab, order = slab.sort()
+        background = slab & 1
+        errors = (slab.bitwise_xor_(top) >> 1).bitwise_and_(top).view(slopes.dtype)
+        y = torch.rsub(background, 1).to(slopes.dtype)
+        union = background.cumsum(0, dtype=slab.dtype).add_(objects + start - missed)
+        left = union - torch.arange(start + 1, start + len(slab) + 1, dtype=slab.dtype)
+        start, missed = start + len(slab), objects - int(left[-1])
+        union, left = union.to(slopes.dtype), left.to(slopes.dtype)
+        steps = left.div_((union - 1).clamp_(min=1)).lerp_(one, y).div_(union)  # eq-lovasz-steps
+        loss += (errors * steps).sum().item()
+        values = slope(errors, y, steps)
+        values = torch.zeros_like(values).scatter_add_(0, order, values)  # faster than index_copy_
+        found.append(torch.split(values, [len(x) for x in parts]))
+    for chunk, order, parts in zip(chunks, orders, zip(*found, strict=True), strict=True):
+        values = torch.cat(parts)
+        every = values.new_zeros(len(order)).scatter_add_(0, order[: len(values)], values)
+        chunk.copy_(every.view_as(chunk))
+    return loss
+
+
+def _slabs(keys: Sequence[Tensor]) -> tuple[list[Tensor], list[list[int]]]:
+    """For each chunk its pixels, slab by slab, and how many each slab has of them.
+
+    The first bits of a key tell its slab. Where the slabs end, a sample says, for they are to be
+    about equal; many keys that start with the same bits get one of their own.
+    """
+    count = min(sum(map(len, keys)) // SLAB, 256)
+    if count < 2:
+        return [torch.arange(len(x)) for x in keys], [[len(x)] for x in keys]
+    half, rest = 2 ** (FIRST_BITS - 1), torch.iinfo(keys[0].dtype).bits - FIRST_BITS
+    sample = torch.cat([x[::16] for x in keys])
+    counts = torch.bincount((sample >> rest).add_(half), minlength=2 * half)
+    middle = counts.cumsum(0).double() - counts / 2
+    slab_of = (middle * (count / (len(sample) + 1))).to(torch.uint8)
+    slabs = [slab_of.index_select(0, (x >> rest).add_(half)).sort() for x in keys]
+    every = torch.arange(count, dtype=torch.uint8)
+    ends = torch.stack([torch.searchsorted(x, every, right=True) for x, _ in slabs])
+    lengths = ends.diff(prepend=ends.new_zeros(len(ends), 1))
+    return [order for _, order in slabs], lengths[:, lengths.any(0)].tolist()
 
 
 def _add(sums: Tensor, block: Block, rows: Tensor) -> None:

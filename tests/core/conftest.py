@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from segloss_core.fast import dispatch
+from segloss_core.fast import dispatch, lovasz
 
 # The tensors here are small: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -44,4 +44,6 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
         if asked == "small blocks":
             for mode in dispatch.BLOCK:
                 patch.setitem(dispatch.BLOCK, mode, 7)
+            patch.setattr(lovasz, "CHUNK", 5)
+            patch.setattr(lovasz, "SLAB", 3)
         yield

@@ -116,6 +116,23 @@ def test_bits_of_errors_are_ordered_at_every_magnitude(both):
         torch.testing.assert_close(slope, gradient, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.1, 1.0, 50.0])
+@pytest.mark.parametrize("loss", [core.lovasz_hinge_loss, core.lovasz_softmax_loss])
+def test_slabs_of_errors(loss, scale: float, both):
+    """From errors that are all the same to errors that are nearly all 0 or far apart."""
+    generator = torch.Generator().manual_seed(0)
+    mode, classes = ("binary", 1) if loss is core.lovasz_hinge_loss else ("multiclass", 3)
+    z = scale * torch.randn(2, classes, 500, 400, generator=generator)
+    y = torch.randint(max(2, classes), (2, 500, 400), generator=generator)
+    z[:, -1:] += 2 * scale * torch.where(y > 0, 1.0, -1.0).unsqueeze(1)
+    y = y if classes > 1 else y.unsqueeze(1)
+    (value, gradient), (fast, slope) = both(Case(loss, mode, None), z, y)
+    torch.testing.assert_close(fast, value, rtol=1e-5, atol=0)
+    if scale > 0:  # else the order of equal errors is anybody's choice
+        largest = gradient.abs().max()
+        torch.testing.assert_close(slope / largest, gradient / largest, rtol=1e-3, atol=1e-4)
+
+
 def test_weights_that_are_learnt_have_their_gradient():
     """A kernel differentiates by the logits alone, so it must not hide the weights."""
     z, y = torch.randn(2, 3, 4, dtype=torch.float64), torch.randint(3, (2, 4))
