@@ -103,7 +103,7 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
             here = probabilities(block, pixels, out=p[block.at])
             result[1] += here.sum(-1).sum(0)
             own[block.at] = here.gather(1, block.y)
-            places = (first.unsqueeze(-1) + level(here)).flatten()
+            places = level(here).add_(first.unsqueeze(-1)).flatten()
             every += torch.bincount(places, minlength=C * bins)
 
         # Every probability is a background error, but for those of the labels and of void pixels.
@@ -125,7 +125,7 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
             steps = fn_step.index_select(0, places).view_as(errors)
             if block.keep is not None:
                 steps.mul_(block.keep)
-            places = (first.unsqueeze(-1) + level(here)).flatten()
+            places = level(here).add_(first.unsqueeze(-1)).flatten()
             slopes = fp_step.index_select(0, places).view_as(here)
             here.mul_(slopes.scatter_(1, block.y, -steps))
             losses = here.sum(-1) + sum_by_class(steps, block.y, C)
