@@ -3,7 +3,7 @@
     python -m benchmarks.compare first.json second.json
 
 prints how far the ratios of the second run are from those of the first, and those that lie outside
-of the spread: whose quartiles in the two runs do not overlap.
+of the spread: whose ranges in the two runs do not overlap.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import gc
 import os
 import pickle
 import time
-from statistics import median, quantiles
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -62,12 +62,6 @@ def interleave(case: Case, rounds: int, repeats: int) -> dict[str, list[float]]:
                 times[name].append(median(each))
     gc.enable()
     return times
-
-
-def spread(samples: list[float]) -> tuple[float, float, float]:
-    """Median, first and third quartile."""
-    low, middle, high = quantiles(samples, n=4, method="inclusive")
-    return middle, low, high
 
 
 def peak_memory(call: Call, z: Tensor) -> float:

@@ -32,7 +32,7 @@ TARGETS: dict[tuple[str, str], tuple[float, float | None]] = {
 }
 
 HEAD = [
-    "| workload | loss | ms | memory | others: time over ours (quartiles), memory | to reach |",
+    "| workload | loss | ms | memory | others: time over ours (range), memory | to reach |",
     "|---|---|---|---|---|---|",
 ]
 
@@ -45,7 +45,8 @@ def write_table(report: dict[str, Any]) -> str:
         "",
         f"Measured on {report['date']}, {hardware['memory_gib']} GiB; {packages}.",
         "Memory is the peak above the start in units of the logits, the gradient included; 1 is",
-        "the least there can be. Why some targets are missed: [README](../README.md).",
+        "the least there can be. Ratios are medians over processes, with their range. Why some",
+        "targets are missed: [README](../README.md).",
     ]
     if "copy_gb_per_s" in hardware:
         lines.append(f"A copy moves {hardware['copy_gb_per_s']} GB/s.")

@@ -77,8 +77,8 @@ def dice_loss(
         class is asked for, its loss is its mean predicted probability over the valid pixels,
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are added up in float64.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
+        sums of images are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.
@@ -170,8 +170,8 @@ def jaccard_loss(
         class is asked for, its loss is its mean predicted probability over the valid pixels,
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are added up in float64.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
+        sums of images are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.
@@ -272,8 +272,8 @@ def tversky_loss(
         class is asked for, its loss is its mean predicted probability over the valid pixels,
         or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
         Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays; sums
-        are added up in float64.
+        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
+        sums of images are added up in float64.
         Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
         mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
         process with the whole batch; no factor is needed.

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from benchmarks import scale, textbook
+from benchmarks.__main__ import over_processes
 from benchmarks.cases import OURS, Case, Workload, cases
 from benchmarks.compare import compare
-from benchmarks.measure import check_values, interleave, peak_memory, spread
+from benchmarks.measure import check_values, interleave, peak_memory
 from benchmarks.table import TARGETS, write_table
 
 RESULTS = sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json"))
@@ -33,17 +34,27 @@ def test_another_value_is_refused():
         check_values(case)
 
 
-def test_rounds_alternate_and_ratios_have_a_spread():
+def test_rounds_alternate():
     calls = []
     work = Workload((1, 1, 8, 8))
     case = Case("", "", work, {name: lambda z, n=name: calls.append(n) or z.sum() for name in "ab"})
     times = interleave(case, rounds=3, repeats=1)
     assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
-    assert spread([3.0, 1.0, 2.0]) == (2.0, 1.5, 2.5)
 
 
-def test_two_runs_are_apart_where_their_quartiles_are():
+def test_the_spread_is_that_of_the_processes():
+    rows = [{"case": "c", "ms": ms, "ratio": ratio} for ms, ratio in ((3, 1.1), (1, 1.4), (2, 1.2))]
+    found = over_processes(rows)
+    assert found == {
+        **{"case": "c", "median_ms": 2, "low_ms": 1, "high_ms": 3},
+        **{"ratio": 1.2, "ratio_low": 1.1, "ratio_high": 1.4},
+    }
+    ours = over_processes([{**row, "ratio": None} for row in rows])
+    assert ours["ratio"] is ours["ratio_low"] is ours["ratio_high"] is None
+
+
+def test_two_runs_are_apart_where_their_ranges_are():
     def run(*ratios):
         row = {"threads": 1, "workload": "w", "case": "c", "implementation": "peer"}
         low, middle, high = ratios
