@@ -88,7 +88,11 @@ class Pixels(NamedTuple):
 
     def valid_total(self) -> Tensor:
         """The number of valid pixels (and channels)."""
-        return self.valid_count().sum() if self.valid is None else self.valid.count_nonzero()
+        if self.valid is not None:
+            return self.valid.count_nonzero()
+        count = self.input.shape[0] * self.input.shape[-1]
+        count *= 1 if self.mode == "multiclass" else self.classes
+        return torch.full((), count, device=self.input.device)
 
     def spread(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
@@ -160,7 +164,7 @@ def prepare(
 def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
     y = y.flatten()
-    pieces = torch.split(y, 2**17) if y.device.type == "cpu" else [y]  # fit a cache
+    pieces = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
     between = (torch.addcmul(x, x, x, value=-1) for x in pieces)
     return all(peek(torch.dot(x, x)) == 0 for x in between)
 
@@ -179,11 +183,12 @@ def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: f
 def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
     if mode == "binary":
         expect(input.ndim >= 1, "input", "shape (B, *) or (B, 1, *)", input.shape)
-        same = {input.shape}
+        same = [input.shape]
         if input.ndim > 1 and input.shape[1] == 1:
-            same.add(_without_channel(input.shape))
-        expected = " or ".join(str(tuple(s)) for s in sorted(same, key=len))
-        expect(target.shape in same, "target", f"shape {expected}", target.shape)
+            same.insert(0, _without_channel(input.shape))
+        if target.shape not in same:
+            expected = " or ".join(str(tuple(shape)) for shape in same)
+            expect(False, "target", f"shape {expected}", target.shape)
         return target.shape
     expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
     if mode == "multiclass":

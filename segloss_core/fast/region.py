@@ -17,20 +17,18 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
     one = p.new_ones(())
     for block in blocks(pixels):
         here = probabilities(block, pixels, out=p[block.at])
-        rows = sums[:, block.at[0]]
-        rows[1] += here.sum(-1)
+        mass = here.sum(-1)
         if pixels.has_ids:
             own = here.gather(1, block.y)
-            rows[0] += sum_by_class(own, block.y, classes)
-            rows[2] += sum_by_class(one if block.keep is None else block.keep, block.y, classes)
+            overlap = sum_by_class(own, block.y, classes)
+            actual = sum_by_class(one if block.keep is None else block.keep, block.y, classes)
         else:
-            rows[0] += (here * block.y).sum(-1)
-            rows[2] += block.y.sum(-1)
-    sums[3] = sums[1]
+            overlap, actual = (here * block.y).sum(-1), block.y.sum(-1)
+        sums[:, block.at[0]].add_(torch.stack([overlap, mass, actual, mass]))
 
     def pull(grad_output: Tensor) -> Tensor:
-        slopes = grad_output.to(p.dtype)
-        by_overlap, by_mass = slopes[0], slopes[1] + slopes[3]
+        by_overlap, by_p, _, by_mass = grad_output.to(p.dtype).unbind()
+        by_mass = by_p + by_mass
         for block in blocks(pixels):
             here = p[block.at]
             overlap, mass = by_overlap[block.at[0]], by_mass[block.at[0]]
@@ -40,7 +38,7 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
                 mean = (mass.unsqueeze(1) @ here).add_(own)
                 here.mul_(mass.unsqueeze(-1) - mean).scatter_add_(1, block.y, own)
             else:  # sigmoid: p (1 - p) g
-                slope = (block.y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
+                slope = torch.addcmul(mass.unsqueeze(-1), block.y, overlap.unsqueeze(-1))
                 torch.ops.aten.sigmoid_backward.grad_input(slope, here, grad_input=here)
         return p
 
