@@ -284,7 +284,7 @@ def balanced_cross_entropy_loss(
         z, y = pixels.logits, pixels.labels
         return -(b * y * F.logsigmoid(z) + (1 - b) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
 
-    form = PowerOfError(pair=(1 - b, b))
+    form = PowerOfError(pair=(1 - b, b), saved=2)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
@@ -384,7 +384,7 @@ def focal_loss(
         negative = low * (gamma * log_p).exp() * (1 - y) * log_q
         return -(positive + negative)
 
-    form = PowerOfError(gamma, weight, pair)
+    form = PowerOfError(gamma, weight, pair, saved=8)
     divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
     return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 

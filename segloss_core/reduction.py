@@ -54,7 +54,7 @@ def reduce_pixels(
     if form is None:
         return formula(pixels)
     beside = [divisor, *([] if weight is None else [weight]), *form.tensors]
-    return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside)
+    return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside, form.saved)
 
 
 def reduce_classes(

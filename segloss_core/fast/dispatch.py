@@ -18,7 +18,7 @@ from ..inputs import Mode, Pixels
 BLOCK: dict[Mode, int] = {"binary": 2**16, "multilabel": 2**16, "multiclass": 2**18}  # elements
 
 # Below, the calls of a kernel cost more than the memory it saves.
-SMALLEST = 2**16  # elements
+SMALLEST = 2**16  # elements that a formula writes and its kernel does not
 
 # Takes a gradient of the value and gives that of the input; called at most once.
 Pull = Callable[[Tensor], Tensor]
@@ -28,13 +28,18 @@ Formula = Callable[[Pixels], Tensor]
 
 
 def evaluate(
-    formula: Formula, kernel: Kernel | None, pixels: Pixels, beside: Sequence[Tensor] = ()
+    formula: Formula,
+    kernel: Kernel | None,
+    pixels: Pixels,
+    beside: Sequence[Tensor] = (),
+    saved: int = 1,
 ) -> Tensor:
     """The formula's value, by the kernel where that is faster.
 
-    `beside` are the other tensors that the value depends on.
+    `beside` are the other tensors that the value depends on. The kernel saves about so many
+    tensors of the input's size.
     """
-    if kernel is None or not _kernels_help(pixels, beside):
+    if kernel is None or not _kernels_help(pixels, beside, saved):
         return formula(pixels)
     try:
         fused: Callable[..., Tensor] = _Fused.apply
@@ -45,11 +50,11 @@ def evaluate(
         return formula(pixels)
 
 
-def _kernels_help(pixels: Pixels, beside: Sequence[Tensor]) -> bool:
+def _kernels_help(pixels: Pixels, beside: Sequence[Tensor], saved: int) -> bool:
     """Large logits on a CPU with hard targets, and a gradient for nothing but them."""
     x, others = pixels.input, [pixels.target, *beside]
     return (
-        x.numel() >= SMALLEST
+        x.numel() * saved >= SMALLEST
         and x.dtype == pixels.dtype
         and pixels.from_logits
         and not pixels.soft

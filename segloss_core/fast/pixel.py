@@ -27,6 +27,7 @@ class PowerOfError:
     gamma: float = 0.0
     class_weight: Tensor | None = None  # (C,), the label's entry; of several classes
     pair: Pair | None = None  # for y = 0 and y = 1; tensors are (C, 1), or (1 or B, C, 1)
+    saved: int = 1  # tensors of the input's size; as good as none if the formula is a call of torch
 
     @property
     def tensors(self) -> list[Tensor]:
