@@ -83,15 +83,18 @@ def reduce_classes(
         chosen = _class_list(classes, losses.shape[-1])
         losses, counted = losses[..., chosen], counted[..., chosen]
         vector = None if vector is None else vector[chosen]
-    share = counted.to(losses.dtype)
     if vector is not None:
-        losses, share = losses * vector, share * vector
+        losses = losses * vector
     if reduction == "none":
         return losses.to(regions.dtype)
     losses = torch.where(counted, losses, 0)
     if reduction == "sum":
         return sum_over_ranks(losses.sum(), regions.process_group).to(regions.dtype)
-    found = ratio(losses.sum(-1), share.sum(-1))
+    if regions.mode == "binary":  # the mean of one
+        found = losses.squeeze(-1)
+    else:
+        share = counted.to(losses.dtype) if vector is None else counted * vector
+        found = ratio(losses.sum(-1), share.sum(-1))
     if found.ndim > 0:  # of each image
         images = counted.any(-1).to(found.dtype)
         both = torch.stack([found.sum(), images.sum()])

@@ -69,8 +69,10 @@ def add_regions(
     """Sums of each image, (k, B, C), and its number of pixels, added over the batch and over the
     ranks, unless `per_image`."""
     check_bool("per_image", per_image)
-    rows = torch.cat([rows, valid.to(rows.dtype).expand_as(rows[:1])])
-    return (rows if per_image else sum_over_ranks(rows.sum(1), process_group)).unbind()
+    valid = valid.to(rows.dtype).expand_as(rows[0])
+    if not per_image:  # one by one, for the number has no gradient
+        rows, valid = (sum_over_ranks(x.sum(-2), process_group) for x in (rows, valid))
+    return *rows.unbind(), valid
 
 
 def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:

@@ -38,7 +38,7 @@ def overlap_sums(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
                 mean = (mass.unsqueeze(1) @ here).add_(own)
                 here.mul_(mass.unsqueeze(-1) - mean).scatter_add_(1, block.y, own)
             else:  # sigmoid: p (1 - p) g
-                slope = torch.addcmul(mass.unsqueeze(-1), block.y, overlap.unsqueeze(-1))
+                slope = (block.y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
                 torch.ops.aten.sigmoid_backward.grad_input(slope, here, grad_input=here)
         return p
 
