@@ -428,7 +428,9 @@ def _weights_of(pixels: Pixels, weight: Tensor) -> Tensor:
     """The entry of each valid pixel's label: (B, 1, N)."""
     label = pixels.labels
     own = weight.index_select(0, label.flatten()).view_as(label)
-    return own if pixels.valid is None else own * pixels.valid  # faster than a choice
+    if pixels.valid is None:
+        return own
+    return own * pixels.valid.view(torch.uint8)  # faster than a choice, and than by bool
 
 
 def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
