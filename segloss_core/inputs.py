@@ -86,13 +86,12 @@ class Pixels(NamedTuple):
         channels = 1 if self.mode == "multiclass" else channels
         return torch.full((images, channels), pixels, device=self.input.device)
 
-    def valid_total(self) -> Tensor:
+    def valid_total(self) -> Tensor | int:
         """The number of valid pixels (and channels)."""
         if self.valid is not None:
             return self.valid.count_nonzero()
-        count = self.input.shape[0] * self.input.shape[-1]
-        count *= 1 if self.mode == "multiclass" else self.classes
-        return torch.full((), count, device=self.input.device)
+        images, channels, pixels = self.input.shape
+        return images * (1 if self.mode == "multiclass" else channels) * pixels
 
     def spread(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
@@ -186,9 +185,8 @@ def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
         same = [input.shape]
         if input.ndim > 1 and input.shape[1] == 1:
             same.insert(0, _without_channel(input.shape))
-        if target.shape not in same:
-            expected = " or ".join(str(tuple(shape)) for shape in same)
-            expect(False, "target", f"shape {expected}", target.shape)
+        expected = " or ".join(str(tuple(shape)) for shape in same)
+        expect(target.shape in same, "target", f"shape {expected}", target.shape)
         return target.shape
     expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
     if mode == "multiclass":

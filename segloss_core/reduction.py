@@ -44,7 +44,7 @@ def reduce_pixels(
     if reduction == "none":
         return weighted(pixels).reshape(pixels.shape)
     if reduction == "sum":
-        divisor = torch.ones((), device=pixels.input.device)
+        divisor: Tensor | float = 1
     else:
         divisor = pixels.valid_total() if normalizer is None else normalizer
 
@@ -53,7 +53,7 @@ def reduce_pixels(
 
     if form is None:
         return formula(pixels)
-    beside = [divisor, *([] if weight is None else [weight]), *form.tensors]
+    beside = [x for x in (divisor, weight, *form.tensors) if isinstance(x, Tensor)]
     return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside, form.saved)
 
 

@@ -102,8 +102,10 @@ def total_by_class(x: Tensor, labels: Tensor, classes: int) -> Tensor:
     return zeros.scatter_add(1, labels.squeeze(1), x.to(zeros.dtype).squeeze(1))
 
 
-def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+def ratio(numerator: Tensor, denominator: Tensor | float) -> Tensor:
     """The quotient, and 0 (with gradient 0) where the denominator is 0."""
+    if not isinstance(denominator, Tensor):
+        return numerator / (denominator or torch.inf)
     return numerator / torch.where(denominator > 0, denominator, torch.inf)
 
 

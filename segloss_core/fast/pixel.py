@@ -34,7 +34,7 @@ class PowerOfError:
         every = (self.class_weight, *(self.pair or ()))
         return [weight for weight in every if isinstance(weight, Tensor)]
 
-    def kernel(self, mode: Mode, divisor: Tensor, pixel_weight: Tensor | None) -> Kernel:
+    def kernel(self, mode: Mode, divisor: Tensor | float, pixel_weight: Tensor | None) -> Kernel:
         """The sum over the pixels divided by a number; pixel weights are (B, 1 or C, N)."""
         if mode == "multiclass":
             step = _softmax_step(self.gamma, self.class_weight, pixel_weight)
@@ -114,9 +114,9 @@ def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tenso
     return step
 
 
-def _sum_over_blocks(step: Step, divisor: Tensor) -> Kernel:
+def _sum_over_blocks(step: Step, divisor: Tensor | float) -> Kernel:
     def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull | None]:
-        x, n = pixels.input, divisor.item()
+        x, n = pixels.input, float(divisor)
         factor = 1 / n if n > 0 else 0.0
         gradient = torch.empty_like(x) if differentiable else None
         total = 0.0
