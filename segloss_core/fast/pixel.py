@@ -87,14 +87,16 @@ def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tenso
         else:
             every = e.sum(1, keepdim=True)
         losses = every.log().sub_(log_own)  # -log p
-        push = torch.ones_like(losses)  # minus the slope by log p
+        # push is minus the slope by log p, times the factor.
         if gamma > 0:  # eq-focal-grad-softmax
             q = (rest / every).clamp_(min=torch.finfo(e.dtype).tiny)
             # From 1/2 downwards -log p is -log(1 - q), which keeps its digits; a choice is slow.
             losses.sub_(LOG_2).clamp_(min=0).sub_(torch.log1p(-q.clamp(max=0.5)))
             power = q**gamma
-            push = (losses * gamma).mul_(1 - q).div_(q).add_(1).mul_(power)
+            push = (losses * gamma).mul_(1 - q).div_(q).add_(1).mul_(power).mul_(factor)
             losses.mul_(power)
+        else:
+            push = torch.full_like(losses, factor)
         weight = block.weight(pixel_weight)
         if class_weight is not None:
             of_label = class_weight.index_select(0, label.flatten()).view_as(label)
@@ -103,7 +105,6 @@ def _softmax_step(gamma: float, class_weight: Tensor | None, pixel_weight: Tenso
             losses.mul_(weight)
             push.mul_(weight)
         if slope is not None:
-            push.mul_(factor)
             torch.mul(e, push / every, out=slope)
             if gamma > 0:
                 slope.scatter_(1, label, -push * q)  # p - 1 = -q
