@@ -244,7 +244,8 @@ def _reduce(
         return torch.stack([found, of_region(mass), of_region(actual)])
 
     kernel = kernel if process_group is None else None
-    found, mass, actual = evaluate(formula, kernel, pixels)
+    saved = 2 if pixels.classes == 1 else 1  # a kernel sorts class by class
+    found, mass, actual = evaluate(formula, kernel, pixels, saved=saved)
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
     actual, mass, valid = add_regions(rows, valid, per_image, process_group)
     sums = (actual, mass, valid)

@@ -70,8 +70,11 @@ def add_regions(
     ranks, unless `per_image`."""
     check_bool("per_image", per_image)
     valid = valid.to(rows.dtype).expand_as(rows[0])
-    if not per_image:  # one by one, for the number has no gradient
-        rows, valid = (sum_over_ranks(x.sum(-2), process_group) for x in (rows, valid))
+    if not per_image:
+        rows, valid = rows.sum(1), valid.sum(0)
+        if process_group is not None:  # in one message
+            both = sum_over_ranks(torch.cat([rows, valid.unsqueeze(0)]), process_group)
+            rows, valid = both[:-1], both[-1]
     return *rows.unbind(), valid
 
 
