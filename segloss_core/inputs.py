@@ -182,18 +182,15 @@ def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: f
 def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
     if mode == "binary":
         expect(input.ndim >= 1, "input", "shape (B, *) or (B, 1, *)", input.shape)
-        same = [input.shape]
-        if input.ndim > 1 and input.shape[1] == 1:
-            same.insert(0, _without_channel(input.shape))
-        expected = " or ".join(str(tuple(shape)) for shape in same)
-        expect(target.shape in same, "target", f"shape {expected}", target.shape)
+        one_channel = input.ndim > 1 and input.shape[1] == 1
+        squeezed = [_without_channel(input.shape)] if one_channel else []
+        expect_shape("target", target, *squeezed, input.shape)
         return target.shape
     expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
     if mode == "multiclass":
         expect(input.shape[1] >= 2, "input", "at least 2 classes in dimension 1", input.shape)
     shape = _without_channel(input.shape) if mode == "multiclass" else input.shape
-    expected_shape = input.shape if target.is_floating_point() else shape
-    expect(target.shape == expected_shape, "target", f"shape {tuple(expected_shape)}", target.shape)
+    expect_shape("target", target, input.shape if target.is_floating_point() else shape)
     return shape
 
 
@@ -226,11 +223,7 @@ def _spread(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
     if x.shape == shape:
         return _by_channel(x) if mode == "multilabel" else _by_pixel(x)
     optional = mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,))
-    expected = str(tuple(shape))
-    if optional:
-        expected += f" or {tuple(_without_channel(shape))}"
-    ok = optional and x.shape == _without_channel(shape)
-    expect(ok, name, f"shape {expected}", x.shape)
+    expect_shape(name, x, shape, *([_without_channel(shape)] if optional else []))
     pixels = _by_pixel(x)
     return pixels.expand(-1, shape[1], -1) if mode == "multilabel" else pixels
 
@@ -252,6 +245,12 @@ def _by_channel(x: Tensor) -> Tensor:
 def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
     if not ok:
         raise ValueError(f"{name}: expected {expected}, got shape {tuple(shape)}")
+
+
+def expect_shape(name: str, x: Tensor, *shapes: torch.Size) -> None:
+    """One of these shapes. Under torch.compile they may be symbols, which no message can show."""
+    if not any(x.shape == shape for shape in shapes):
+        expect(False, name, "shape " + " or ".join(f"{tuple(shape)}" for shape in shapes), x.shape)
 
 
 def check_bool(name: str, value: object) -> None:
@@ -282,7 +281,7 @@ def check_count(name: str, value: object) -> int:
 def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not (low <= value <= high and math.isfinite(value)):
+    if not (low <= value <= high and value < math.inf):
         raise ValueError(f"{name}: expected a number in {_interval(low, high)}, got {value}")
 
 
@@ -340,6 +339,6 @@ def check_class_vector(
 ) -> Tensor:
     """A tensor (C,) of non-negative numbers."""
     value = check_tensor(name, value, device)
-    expect(value.shape == (classes,), name, f"shape ({classes},)", value.shape)
+    expect_shape(name, value, torch.Size([classes]))
     check_range(name, value, 0, high)
     return value

@@ -15,6 +15,7 @@ from .inputs import (
     check_count,
     check_tensor,
     expect,
+    expect_shape,
     find_valid,
     hard_mask,
     peek,
@@ -189,7 +190,7 @@ def _hard_sums(
     check_tensor("pred", pred, target.device)
     least = 2 if mode == "multilabel" else 1
     expect(target.ndim >= least, "target", f"at least {least} dimensions", target.shape)
-    expect(pred.shape == target.shape, "pred", f"shape {tuple(target.shape)}", pred.shape)
+    expect_shape("pred", pred, target.shape)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
 
     C = math.inf

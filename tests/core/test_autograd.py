@@ -1,6 +1,7 @@
 """Every loss under torch's transforms: gradients of gradients, compile, export, func."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -52,6 +53,17 @@ def test_compile_in_one_graph(case: Case, void: bool):
         )
 
     compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
+    plain = values_and_gradients(f, z, y, extras)
+    torch.testing.assert_close(values_and_gradients(compiled, z, y, extras), plain)
+
+
+@pytest.mark.parametrize("case", {case.loss: case for case in LOSSES}.values(), ids=str)
+def test_compile_for_all_sizes(case: Case):
+    """Sizes are symbols then: neither checks nor their messages may ask for a number."""
+    torch.compiler.reset()
+    f = partial(case.loss, mode=case.mode, **case.options)
+    compiled = torch.compile(f, fullgraph=True, dynamic=True, backend="aot_eager")
+    z, y, extras = sample(case, spatial=(4, 3))
     plain = values_and_gradients(f, z, y, extras)
     torch.testing.assert_close(values_and_gradients(compiled, z, y, extras), plain)
 
