@@ -51,15 +51,17 @@ def check_values(case: Case) -> dict[str, float]:
 
 
 def interleave(case: Case, rounds: int, repeats: int) -> dict[str, list[float]]:
-    """Milliseconds of each call in each round; a round calls everybody in turn."""
+    """Milliseconds of each call in each round; a round calls everybody in turn.
+
+    Comparing the values has warmed them up.
+    """
     calls = {**case.calls, **case.variants}
     times: dict[str, list[float]] = {name: [] for name in calls}
     gc.disable()
-    for turn in range(rounds + 1):  # the first is to warm up
+    for turn in range(rounds):
         for name in list(calls) if turn % 2 else reversed(calls):
             each = [step(calls[name], case.workload.z)[0] for _ in range(repeats)]
-            if turn > 0:
-                times[name].append(median(each))
+            times[name].append(median(each))
     gc.enable()
     return times
 
