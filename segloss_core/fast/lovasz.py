@@ -103,8 +103,8 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
             here = probabilities(block, pixels, out=p[block.at])
             result[1] += here.sum(-1).sum(0)
             own[block.at] = here.gather(1, block.y)
-            places = level(here).add_(first.unsqueeze(-1)).flatten()
-            every += torch.bincount(places, minlength=C * bins)
+            cells = level(here).add_(first.unsqueeze(-1)).flatten()
+            every += torch.bincount(cells, minlength=C * bins)
 
         # Every probability is a background error, but for those of the labels and of void pixels.
         labels = pixels.target.long()
@@ -121,12 +121,12 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
         for block in blocks(pixels):
             here = p[block.at]
             errors = 1 - here.gather(1, block.y)
-            places = first.index_select(0, block.y.flatten()).add_(level(errors).flatten())
-            steps = fn_step.index_select(0, places).view_as(errors)
+            cells = first.index_select(0, block.y.flatten()).add_(level(errors).flatten())
+            steps = fn_step.index_select(0, cells).view_as(errors)
             if block.keep is not None:
                 steps.mul_(block.keep)
-            places = level(here).add_(first.unsqueeze(-1)).flatten()
-            slopes = fp_step.index_select(0, places).view_as(here)
+            cells = level(here).add_(first.unsqueeze(-1)).flatten()
+            slopes = fp_step.index_select(0, cells).view_as(here)
             here.mul_(slopes.scatter_(1, block.y, -steps))
             losses = here.sum(-1) + sum_by_class(steps, block.y, C)
             result[0] += losses.sum(0)
