@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 
 from . import ROOT, chapters
 from .edition import LANGUAGES, language
-from .storage import read
+from .storage import read, write_whole
 
 LOCK = ROOT / "book" / "parity.lock"
 
@@ -199,7 +199,7 @@ def accept() -> None:
         name: [[_hash(ko), _hash(en)] for _, ko, en in pairs(notebook)]
         for name, notebook in _notebooks().items()
     }
-    LOCK.write_text(json.dumps(lock, indent=1) + "\n", encoding="utf-8")
+    write_whole(LOCK, json.dumps(lock, indent=1) + "\n")
 
 
 def review() -> list[str]:

@@ -1,8 +1,10 @@
 """How a notebook is stored: readable in git, whatever editor wrote it."""
 
 import hashlib
+import os
 from copy import deepcopy
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import nbformat
 from nbformat import NotebookNode
@@ -13,6 +15,17 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 class NotebookError(Exception):
     """What is wrong with a notebook, in words for its writer."""
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that others may read or write at the same time: they meet all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
+    ) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
 
 
 def read(path: Path) -> NotebookNode:
