@@ -143,8 +143,11 @@ def refresh() -> None:
         if text != path.read_text(encoding="utf-8"):
             write_whole(path, text)
             print(f"refreshed {path.relative_to(ROOT)}")
-    advice = "Look at these. A text whose twin needs no change is accepted by `make parity`."
-    _stop_at(parity.review(), advice)
+    wrong, notices = parity.review()
+    _stop_at(wrong, "Each text needs both languages, and what twins share must be equal.")
+    if notices:
+        print(*notices, sep="\n")
+        print("Look at these. Where a twin needs no change, `make parity` accepts it.")
     for path in chapters():
         for line in draft.unfinished(read(path)):
             print(f"to be written: {path.name}, {line}")

@@ -40,31 +40,24 @@ def read(path: Path) -> NotebookNode:
 
 
 def stored(notebook: NotebookNode) -> str:
-    """The text of a notebook's file: outputs without images, fixed ids, nothing of the editor.
+    """The text of a notebook's file: outputs without images, nothing of the editor.
 
-    The site draws the figures anew. The id of a cell is made of its content, so it is the same
-    wherever and however often the notebook is saved.
+    The site draws the figures anew. A cell keeps the id that it was given first, whatever becomes
+    of its content; only a copy of a cell, which brings the id of the original, gets its own.
     """
     notebook = deepcopy(notebook)
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     taken: set[str] = set()
     for cell in notebook.cells:
-        cell.id = _content_id(cell, taken)
+        while cell.id in taken:
+            cell.id = hashlib.sha256(f"{cell.id}\n{cell.source}".encode()).hexdigest()[:8]
+        taken.add(cell.id)
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)  # time stamps
             for output in cell.outputs:
                 _drop_images(output)
     return nbformat.writes(notebook) + "\n"
-
-
-def _content_id(cell: NotebookNode, taken: set[str]) -> str:
-    tags = " ".join(cell.metadata.get("tags", []))
-    content = f"{cell.cell_type} {tags}\n{cell.source}"
-    while (name := hashlib.sha256(content.encode()).hexdigest()[:8]) in taken:
-        content += "\n"  # a second cell with the same content
-    taken.add(name)
-    return name
 
 
 def _drop_images(output: NotebookNode) -> None:
