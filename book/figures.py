@@ -25,15 +25,16 @@ WIDTH = 6.0
 
 #: One thing, one colour, in every chapter (Okabe and Ito's palette, safe for colour-blind eyes).
 COLORS = {
-    "positive": "#D55E00",  # vermilion: pixels with y = 1
+    "positive": "#D55E00",  # orange: pixels with y = 1
     "negative": "#0072B2",  # blue: pixels with y = 0
-    "loss": "#009E73",  # green: the loss of the chapter
-    "gradient": "#CC79A7",  # purple: its gradient, where one line stands for all pixels
+    "loss": "#009E73",  # green, solid: the loss of the chapter
+    "second": "#CC79A7",  # purple, dash-dotted: its second form
+    "gradient": "#CC79A7",  # the same purple, by its old name
     "baseline": "#555555",  # grey, dashed: what the chapter's loss is compared with
-    "highlight": "#E69F00",  # orange: what the text points at
+    "highlight": "#E69F00",  # amber: the one thing that the text points at
 }
 
-#: Signed gradients. Vermilion is negative: descent raises the logit, as pixels with y = 1 ask;
+#: Signed gradients. Orange is negative: descent raises the logit, as pixels with y = 1 ask;
 #: blue is positive: descent lowers it.
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#6B2F00", COLORS["positive"], "#FFFFFF", COLORS["negative"], "#00304D"]
