@@ -12,7 +12,6 @@ from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
@@ -20,7 +19,6 @@ from jupyter_book.sphinx import build_sphinx
 from . import BUILD, ROOT, chapters, draft, parity, pdf
 from .edition import LANGUAGES
 from .execution import execute, executed
-from .publishing import handed_out
 from .storage import NotebookError, read, stored, write_whole
 
 SITE = BUILD / "site"
@@ -127,11 +125,11 @@ def print_pdf() -> None:
 
 
 def notebooks() -> None:
-    """Write a clean executed notebook per chapter and language; each can be taken alone."""
-    paths = chapters()
-    for notebook, path in zip(execute(paths), paths, strict=True):
-        for lang in LANGUAGES:
-            write_whole(NOTEBOOKS / lang / path.name, nbformat.writes(handed_out(notebook, lang)))
+    """Put the notebooks that the site hands out in one place, a folder for each language."""
+    build()
+    shutil.rmtree(NOTEBOOKS, ignore_errors=True)
+    for lang in LANGUAGES:
+        shutil.copytree(SITE / lang / "_sources" / "book", NOTEBOOKS / lang)
     print(f"The notebooks are in {NOTEBOOKS}")
 
 

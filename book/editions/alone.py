@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import io
+import lzma
 import re
 import sys
 import zipfile
@@ -36,6 +37,7 @@ def _set_up(folder, packages, archive):
     import base64
     import importlib
     import io
+    import lzma
     import os
     import subprocess
     import sys
@@ -44,7 +46,9 @@ def _set_up(folder, packages, archive):
     from pathlib import Path
 
     if Path.cwd().parent.name != folder:  # it is, when the cell is run a second time
-        zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))).extractall(folder)
+        unpacked = lzma.decompress(base64.b85decode(archive))
+        zipfile.ZipFile(io.BytesIO(unpacked)).extractall(folder)
+        Path(folder, "book").mkdir(exist_ok=True)
         os.chdir(Path(folder, "book"))
         sys.path[:0] = [str(Path(name).resolve()) for name in (".", "..", "../examples")]
 
@@ -81,7 +85,7 @@ def alone(notebook: NotebookNode) -> NotebookNode:
             # By its content: two notebooks of different versions can lie side by side.
             folder=f"segloss-{hashlib.sha256(archive).hexdigest()[:8]}",
             packages=repr(packages).replace("'", '"'),
-            archive=base64.b64encode(archive).decode(),
+            archive=base64.b85encode(archive).decode(),
         ),
         metadata={"cellView": "form", "jupyter": {"source_hidden": True}},  # Colab, JupyterLab
         id="set-up",
@@ -136,15 +140,17 @@ def _own_files(name: str) -> dict[str, Path]:
 
 
 def _data_named_in(source: str) -> dict[str, Path]:
-    """The files whose folder in one of ``DATA``, or whose own name there, the source mentions."""
-    named = [
-        path
-        for folder in DATA
-        for entry in folder.glob("*")
-        if re.search(rf"""["'/]{re.escape(entry.name)}["'/]""", source)
-        for path in (entry, *entry.rglob("*"))
-        if path.is_file()
-    ]
+    """The files in ``DATA`` that the source names, and all files of a folder that it names as part
+    of a path without naming any of them."""
+    named: list[Path] = []
+    for root in DATA:
+        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+            files = [path for path in folder.iterdir() if path.is_file()]
+            chosen = [path for path in files if re.search(rf"""["'/]{path.name}["']""", source)]
+            if not chosen and folder != root:
+                part = rf"""/ ?["']?{folder.name}["'/]|["']{folder.name}/"""
+                chosen = files if re.search(part, source) else []
+            named += chosen
     return _by_place([*named, BOOK / "data" / "ATTRIBUTION.md"]) if named else {}
 
 
@@ -153,9 +159,12 @@ def _by_place(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def _packed(files: dict[str, Path]) -> bytes:
-    """The files as a zip archive, the same bytes wherever and whenever it is made."""
+    """The files as an archive, the same bytes wherever and whenever it is made.
+
+    They are compressed as one, for modules are alike: half of what a zip archive by itself takes.
+    """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, path in _by_place([ROOT / "LICENSE", *files.values()]).items():
-            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+    return lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)

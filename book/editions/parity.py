@@ -13,30 +13,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from mdit_py_plugins.colon_fence import colon_fence_plugin
-from mdit_py_plugins.dollarmath import dollarmath_plugin
-from mdit_py_plugins.myst_blocks import myst_block_plugin
-from mdit_py_plugins.myst_role import myst_role_plugin
 from nbformat import NotebookNode
 
 from . import ROOT, chapters
 from .edition import LANGUAGES, language
+from .myst import MARKDOWN, directive, target
 from .storage import read, write_whole
 
 LOCK = ROOT / "book" / "parity.lock"
 
-_MARKDOWN = (
-    MarkdownIt("commonmark")
-    .enable("table")
-    .use(dollarmath_plugin, double_inline=True)
-    .use(myst_role_plugin)
-    .use(myst_block_plugin)
-    .use(colon_fence_plugin)
-)
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
-_TARGET = re.compile(r".*<([^<>]+)>", re.DOTALL)  # of a role's "text <target>"
 
 
 class Pair(NamedTuple):
@@ -147,7 +134,7 @@ def _first_heading(text: str) -> str:
 def shared_parts(text: str) -> Counter[tuple[str, str]]:
     """What a text must have in common with its twin, as (kind, content), counted."""
     parts: Counter[tuple[str, str]] = Counter()
-    for token in _walk(_MARKDOWN.parse(text)):
+    for token in _walk(MARKDOWN.parse(text)):
         if token.type == "heading_open":
             parts["heading", token.tag] += 1
         elif token.type == "myst_target":
@@ -158,8 +145,7 @@ def shared_parts(text: str) -> Counter[tuple[str, str]]:
             if token.info:
                 parts["label", token.info] += 1
         elif token.type == "myst_role":
-            target = _TARGET.fullmatch(token.content)
-            parts["reference", target[1] if target else token.content] += 1
+            parts["reference", target(token.content)[0]] += 1
         elif token.type == "link_open":
             parts["link", str(token.attrs["href"])] += 1
         elif token.type in ("code_inline", "fence", "code_block"):
@@ -172,11 +158,8 @@ def shared_parts(text: str) -> Counter[tuple[str, str]]:
 def _walk(tokens: list[Token]) -> Iterator[Token]:
     """Every token, those inside directives too."""
     for token in tokens:
-        if token.type in ("fence", "colon_fence") and token.info.startswith("{"):
-            body = "\n".join(
-                line for line in token.content.splitlines() if not re.match(r":[\w-]+:", line)
-            )
-            yield from _walk(_MARKDOWN.parse(body))
+        if found := directive(token):
+            yield from _walk(MARKDOWN.parse(found.body))
         else:
             yield token
             yield from _walk(token.children or [])

@@ -54,12 +54,13 @@ def outputs(notebook: nbformat.NotebookNode) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize(
+    ("lang", "name"), [("ko", "07_overlap.ipynb"), ("en", "index.ipynb"), ("ko", "api.ipynb")]
+)
 def test_the_downloaded_notebook_runs_alone(
-    site: Path, stranger: Path, tmp_path: Path, lang: str
+    site: Path, stranger: Path, tmp_path: Path, lang: str, name: str
 ) -> None:
     """As a reader has it: one file in an empty folder."""
-    [name] = {"ko": ["07_overlap.ipynb"], "en": ["index.ipynb"]}[lang]
     file = tmp_path / name
     file.write_bytes((site / lang / "_sources" / "book" / name).read_bytes())
     packages = sysconfig.get_path("purelib")
@@ -102,14 +103,18 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
     for lang in LANGUAGES:
         [*setup] = [cell for cell in alone(edition(notebook, lang)).cells if cell.id == "set-up"]
         assert len(setup) == bool(files)
-        assert all(len(cell.source) < 500_000 for cell in setup), "keep downloads light"
+        assert all(len(cell.source) < 300_000 for cell in setup), "keep downloads light"
 
 
 def test_needs_follows_modules_packages_and_data() -> None:
     files, packages = needs("from samples import nuclei\nimport math, segloss_core.pixel")
     assert {"book/samples.py", "segloss_core/pixel.py", "book/data/ATTRIBUTION.md"} <= set(files)
     assert "book/data/nuclei/nuclei_10_image.png" in files
+    assert "book/data/nuclei/nuclei_00_image.png" not in files, "samples.py does not read it"
     assert "book/figures.py" not in files
+    folder, _ = needs('FOLDER = ROOT / "data" / "nuclei"')
+    assert "book/data/nuclei/nuclei_00_image.png" in folder
+    assert needs('kind = "nuclei"') == ({}, {})
     assert packages == {"matplotlib": "matplotlib", "numpy": "numpy", "torch": "torch"}
 
 
