@@ -1,10 +1,10 @@
 """A notebook that can be taken alone: its first cell unpacks what it imports.
 
-Who downloads one chapter, or opens it in Colab, has neither the core nor the modules and data
-that stand beside the chapters. They travel packed in the first cell, in the folders they have in
-the repository, and the notebook runs in that copy of ``book/``. So nothing need have been
-published, and a notebook runs the code it was written with. Packages by others are installed by
-pip where they are missing.
+Who downloads one chapter, or opens it in Colab, has neither the packages of the repository nor the
+modules and data that stand beside the chapters. They travel packed in the first cell, in the
+folders they have in the repository, and the notebook runs in that copy of ``book/``. So nothing
+need have been published, and a notebook runs the code it was written with. Packages by others are
+installed by pip where they are missing.
 """
 
 import ast
@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import io
+import json
 import lzma
 import re
 import sys
@@ -25,11 +26,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell
 
-from . import ROOT
-
-BOOK = ROOT / "book"
-MODULES = (BOOK, ROOT / "examples")  # where the modules are that chapters import
-DATA = (BOOK / "data", ROOT / "benchmarks")  # and the files that they read
+from .config import NOTEBOOKS, ROOT
 
 _SETUP = Template("""\
 # @title Run this cell first: it unpacks the modules and data that this notebook imports
@@ -50,7 +47,7 @@ def _set_up(folder, packages, archive):
         zipfile.ZipFile(io.BytesIO(unpacked)).extractall(folder)
         Path(folder, "book").mkdir(exist_ok=True)
         os.chdir(Path(folder, "book"))
-        sys.path[:0] = [str(Path(name).resolve()) for name in (".", "..", "../examples")]
+        sys.path[:0] = [str(Path("..", name).resolve()) for name in $places]
 
     def missing():
         importlib.invalidate_caches()
@@ -83,8 +80,9 @@ def alone(notebook: NotebookNode) -> NotebookNode:
     setup = new_code_cell(
         _SETUP.substitute(
             # By its content: two notebooks of different versions can lie side by side.
-            folder=f"segloss-{hashlib.sha256(archive).hexdigest()[:8]}",
-            packages=repr(packages).replace("'", '"'),
+            folder=f"{NOTEBOOKS['name']}-{hashlib.sha256(archive).hexdigest()[:8]}",
+            places=json.dumps([*NOTEBOOKS["modules"], "."]),
+            packages=json.dumps(packages),
             archive=base64.b85encode(archive).decode(),
         ),
         metadata={"cellView": "form", "jupyter": {"source_hidden": True}},  # Colab, JupyterLab
@@ -133,25 +131,28 @@ def imports(source: str) -> set[str]:
 
 
 def _own_files(name: str) -> dict[str, Path]:
-    """The files of a module that chapters import, or of a package in the root."""
-    modules = [folder / f"{name}.py" for folder in MODULES]
-    package = sorted((ROOT / name).rglob("*.py"))
+    """The files of a module that chapters import, or of a package of the repository."""
+    modules = [ROOT / folder / f"{name}.py" for folder in NOTEBOOKS["modules"]]
+    package = sorted((ROOT / name).rglob("*.py")) if name in NOTEBOOKS["packages"] else []
     return _by_place([path for path in modules if path.is_file()] or package)
 
 
 def _data_named_in(source: str) -> dict[str, Path]:
-    """The files in ``DATA`` that the source names, and all files of a folder that it names as part
-    of a path without naming any of them."""
-    named: list[Path] = []
-    for root in DATA:
-        for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
-            files = [path for path in folder.iterdir() if path.is_file()]
-            chosen = [path for path in files if re.search(rf"""["'/]{path.name}["']""", source)]
-            if not chosen and folder != root:
-                part = rf"""/ ?["']?{folder.name}["'/]|["']{folder.name}/"""
-                chosen = files if re.search(part, source) else []
-            named += chosen
-    return _by_place([*named, BOOK / "data" / "ATTRIBUTION.md"]) if named else {}
+    """The data that a source names, with the credits that belong to them."""
+    named = [path for name in NOTEBOOKS["data"] for path in _named(ROOT / name, source)]
+    return _by_place([*named, *(ROOT / name for name in NOTEBOOKS["credits"])]) if named else {}
+
+
+def _named(path: Path, source: str) -> list[Path]:
+    """The files at or below ``path`` that a source names; all of them where it names, as part of a
+    path, a folder and nothing in it."""
+    if path.is_file():
+        return [path] if re.search(rf"""["'/]{re.escape(path.name)}["']""", source) else []
+    found = [file for entry in sorted(path.iterdir()) for file in _named(entry, source)]
+    part = rf"""/ ?["']?{re.escape(path.name)}["'/]|["']{re.escape(path.name)}/"""
+    if not found and re.search(part, source):
+        found = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return found
 
 
 def _by_place(paths: Iterable[Path]) -> dict[str, Path]:

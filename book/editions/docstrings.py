@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.locale import _
 
-from . import chapters
+from .config import chapters
 from .edition import edition
 
 # A line at the margin that opens a section: its name, what qualifies it, and what follows.

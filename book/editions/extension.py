@@ -20,7 +20,8 @@ from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
 from . import docstrings, drawing
-from .edition import LANGUAGES, edition
+from .config import LANGUAGES
+from .edition import edition
 from .execution import environment_digest, execute, executed, execution_key
 from .korean_search import SearchKorean
 from .pages import BuiltPage
@@ -38,6 +39,7 @@ DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
+    app.add_config_value("notebooks", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     app.add_search_language(SearchKorean)
     docstrings.setup(app)

@@ -31,10 +31,13 @@ class BuiltPage:
                 docname, _number = self.env.domaindata["math"]["objects"].get(name, (name, 0))
                 return self._link(f"({self.equation(name)})", docname, _equation_anchor(name))
             case "numref":
-                return self._link(words or self.figure(name), *self.places.get(name, (name, "")))
+                words = words.replace("%s", self._number(name)[1]) if words else self.figure(name)
+                return self._link(words, *self.places.get(name, (name, "")))
             case "ref":
-                place = self.places.get(name, (name, ""))
-                return self._link(words or self._section(*place), *place, quoted=not words)
+                if name not in self.places:  # Sphinx has warned of it
+                    return words or name
+                words, given = words or self._title(name), bool(words)
+                return self._link(words, *self.places[name], quoted=not given)
             case "cite:p" | "cite:t" | "cite":
                 return self._citations(name.split(","), textual=role == "cite:t")
         if role.startswith("py:"):
@@ -47,19 +50,23 @@ class BuiltPage:
         return ".".join(map(str, numbers.get(_equation_anchor(label), [number])))
 
     def figure(self, label: str) -> str:
+        kind, number = self._number(label)
+        return self.env.config.numfig_format[kind] % number if kind else label
+
+    def _number(self, label: str) -> tuple[str | None, str]:
+        """The kind of what bears a label, such as a figure, and its number."""
         docname, anchor = self.places.get(label, (label, label))
         for kind, numbers in self.env.toc_fignumbers.get(docname, {}).items():
             if anchor in numbers:
-                number = ".".join(map(str, numbers[anchor]))
-                return self.env.config.numfig_format[kind] % number
-        return label
+                return kind, ".".join(map(str, numbers[anchor]))
+        return None, label
 
     def title(self, kind: str) -> str:
         return str(admonitionlabels.get(kind, kind))
 
     def elsewhere(self, label: str) -> str:
         docname, anchor = self.places.get(label, (self.docname, ""))
-        place = self._link(self._section(docname, anchor), docname, anchor, quoted=True)
+        place = self._link(self._title(label), docname, anchor, quoted=True)
         return _("This part works on the page of the book alone: {}.").format(place)
 
     def block(self, found: Directive) -> str | None:
@@ -73,18 +80,18 @@ class BuiltPage:
         return None
 
     def _link(self, words: str, docname: str, anchor: str, quoted: bool = False) -> str:
-        """Words that lead to a place, and are marked as a title where they cannot."""
-        if self.address:
+        """Words that lead to a place, or are marked as a title where they cannot."""
+        if self.address and docname in self.env.found_docs:
             return f"[{words}]({self.address}/{docname}.html{anchor and '#' + anchor})"
         return f"“{words}”" if quoted else words
 
-    def _section(self, docname: str, anchor: str) -> str:
-        """The title of a section, formulas and all; that of the page where it has no such one."""
-        for entry in self.env.tocs.get(docname, nodes.bullet_list()).findall(nodes.reference):
-            if entry["anchorname"] == f"#{anchor}":
+    def _title(self, label: str) -> str:
+        """The title of the section that bears a label, formulas and all."""
+        docname, anchor = self.places.get(label, (self.docname, ""))
+        for entry in self.env.tocs[docname].findall(nodes.reference):
+            if entry["anchorname"] == (anchor and f"#{anchor}"):
                 return _markdown(entry)
-        title = self.env.titles.get(docname)
-        return _markdown(title) if title else docname
+        return self.env.domaindata["std"]["labels"][label][2]
 
     def _citations(self, keys: list[str], textual: bool) -> str:
         names = []

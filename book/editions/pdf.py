@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
-from . import ROOT
+from .config import ROOT
 
 TEMPLATES = ROOT / "book" / "_templates"
 
@@ -51,7 +51,7 @@ def print_book(browser: Browser, first: Path, title: str, author: str, target: P
     book = PdfWriter(_printed(page), incremental=True)
     name_outline(book, page.locator("article :is(h1, h2, h3, h4, h5, h6)").all_text_contents())
     page.close()
-    book.add_metadata({"/Author": author, "/Creator": "segloss"})
+    book.add_metadata({"/Author": author})
     book.write(target)
     document.unlink()
 

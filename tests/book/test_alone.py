@@ -12,7 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import ROOT
-from book.editions.alone import MODULES, alone, imports, needs
+from book.editions.alone import alone, imports, needs
+from book.editions.config import NOTEBOOKS
 from book.editions.edition import LANGUAGES, edition
 from book.editions.execution import executed
 
@@ -96,7 +97,8 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
     notebook = nbformat.read(chapter, as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     files, packages = needs(source)
-    here = {path.stem for folder in MODULES for path in folder.glob("*.py")} | {"segloss_core"}
+    modules = [path for name in NOTEBOOKS["modules"] for path in (ROOT / name).glob("*.py")]
+    here = {path.stem for path in modules} | {"segloss_core"}
     brought = {part.removesuffix(".py") for name in files for part in Path(name).parts}
     assert here & imports(source) <= brought
     assert not set(packages) & here
