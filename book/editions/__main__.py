@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from multiprocessing import Process
 from pathlib import Path
 
@@ -111,10 +112,13 @@ def print_pdf() -> None:
     if pdf.find_browser() is None:
         sys.exit("No browser found: install Chromium to print the book.")
     author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    version = f"{citation['version']}, {date.today().isoformat()}"
     with _taking_turns(), pdf.open_browser() as browser:
         for lang, said in EDITIONS.items():
             first, target = SITE / lang / f"{_first_page()}.html", PDF / _pdf_name(lang)
-            pdf.print_book(browser, first, said["title"], author, target)
+            words = pdf.Words(said["title"], author, version, said["solutions"])
+            pdf.print_book(browser, first, words, target)
             shutil.copy(target, SITE)
             print(f"Printed {target}")
         _write_front_doors()
