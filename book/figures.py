@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
@@ -153,6 +153,33 @@ def show_gradient(
     if limit is None:
         limit = float(np.abs(values).max()) or 1.0
     return _show(ax, values, label, cmap=SIGNED, vmin=-limit, vmax=limit)
+
+
+def show_mistakes(
+    ax: Axes, predicted: ArrayLike, y: ArrayLike, label: str = "", legend: str = ""
+) -> AxesImage:
+    """Colour what a mask finds, makes up and misses: TP grey, FP blue, FN orange.
+
+    ``legend`` is its place, such as "upper right"; without one there is none.
+    """
+    found, there = _plane(predicted) > 0, _plane(y) > 0
+    kinds = (
+        ("TP", found & there, "#A8A8A8"),
+        ("FP", found & ~there, COLORS["negative"]),
+        ("FN", ~found & there, COLORS["positive"]),
+    )
+    colors = np.ones((*found.shape, 3))
+    for name, where, color in kinds:
+        colors[where] = to_rgb(color)
+        ax.plot([], [], "s", color=color, label=name)
+    picture = ax.imshow(colors)
+    ax.set_title(label)
+    ax.grid(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if legend:
+        ax.legend(loc=legend, handletextpad=0.1, borderpad=0.3, labelspacing=0.2)
+    return picture
 
 
 def outline(
