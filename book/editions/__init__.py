@@ -12,7 +12,7 @@ module                  what it does
 ``extension``           hooks the two above into Sphinx; language switch, downloads, MathJax
 ``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters
 ``drawing``             SVG templates with words in the edition's language and links to its pages
-``korean_search``       makes Sphinx's search find 경계 on a page that says 경계를
+``search``              the index of the search, from the sections and the glossary's names
 ``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
 ``pdf``                 the whole book as one PDF for each language, printed from the site
 ``storage``             what of a notebook is kept in git: text outputs, fixed ids

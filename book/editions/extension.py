@@ -19,10 +19,9 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _
 from sphinx.transforms import SphinxTransform
 
-from . import BUILD, docstrings, drawing
+from . import BUILD, docstrings, drawing, search
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
-from .korean_search import SearchKorean
 from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
@@ -31,9 +30,9 @@ DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
-    app.add_search_language(SearchKorean)
     docstrings.setup(app)
     drawing.setup(app)
+    search.setup(app)
     app.add_transform(LabelsAsAnchors)
     catalogues = str(_compiled_catalogues())
     for domain in DOMAINS:
