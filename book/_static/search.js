@@ -16,11 +16,13 @@ const spelt = (word) => word.normalize("NFD"); // Hangul by its letters
 
 /* Find any of these words. Latin letters begin a word and run on to its end, Hangul stands
    anywhere in one; a longer word is also found with spaces where it has none, from the beginning
-   of a word to the end of one (Korean goes on with a particle). */
-const finder = (list) => new RegExp(list.map((word) => {
+   of a word to the end of one (Korean goes on with a particle). Of `names`, an abbreviation is a
+   whole word: FL is not the beginning of float. */
+const finder = (list, names = false) => new RegExp(list.map((word) => {
   const letters = [...compact(word)];
   const start = "(?<![a-z0-9가-힣])", apart = "[^a-z0-9가-힣]{0,2}";
-  const [end, rest] = isHangul(word) ? ["", ""] : ["(?![a-z0-9가-힣])", "[a-z0-9]*"];
+  const [end, rest] = isHangul(word) ? ["", ""]
+    : ["(?![a-z0-9가-힣])", names && letters.length < 4 ? "s?(?![a-z0-9])" : "[a-z0-9]*"];
   const together = (rest || letters.length < 2 ? start : "") + letters.join("[-‐–'’.]?") + rest;
   return letters.length < 4 ? together : `${together}|${start}${letters.join(apart)}${end}`;
 }).join("|"), "g");
@@ -101,7 +103,7 @@ const WEIGHT = { title: 10, heading: 6, code: 4, name: 8, explained: 9, text: 1,
 
 /* What a part of a query finds: a score for every place, and how rare it is, from 0 to 1. */
 const look = ({ words, thing }) => {
-  const regex = finder(words);
+  const regex = finder(words, Boolean(thing));
   const keys = new Set(words.map(compact));
   const scores = book.places.map(({ folded, isTop, isCode, title }) => {
     const [first] = hits(regex, folded.heading);
@@ -151,9 +153,12 @@ const searchBook = (query) => {
   const results = complete.length ? complete : rated.filter(({ held }) => held > 0.5);
   const best = (a, b) => b.score - a.score; // sorting leaves equals in reading order
   const pages = new Map();
-  for (const { page, place } of results.sort(best)) pages.set(page, [...pages.get(page) ?? [], place]);
+  for (const { page, place, score } of results.sort(best)) {
+    if (!pages.has(page)) pages.set(page, { page, score, places: [] });
+    pages.get(page).places.push(place);
+  }
   return {
-    pages: [...pages].map(([page, places]) => ({ page, places })),
+    pages: [...pages.values()],
     marks: [phrase, ...found.map(({ regex }) => regex)],
     complete: complete.length > 0,
   };
@@ -183,16 +188,16 @@ const marked = (text, marks, from = 0, to = text.length) => {
   return [...parts, text.slice(from, to)];
 };
 
-/* The part of a text that holds the most of what was found, from where a sentence or word begins. */
-const snippet = (text, marks) => {
-  const folded = fold(text);
-  const places = marks.map((regex) => hits(regex, folded).map(({ index }) => index));
+/* The part of a text that holds most of what its heading does not, from where a sentence or a
+   word begins; the beginning, if the heading holds all. */
+const snippet = ({ text, folded }, marks) => {
+  const places = marks.filter((regex) => !hits(regex, folded.heading).length)
+    .map((regex) => hits(regex, folded.text).map(({ index }) => index));
   const held = (from) => places.filter((some) => some.some((i) => i >= from && i < from + SNIPPET / 2)).length;
   const hit = places.flat().reduce((best, i) => held(i) > held(best) ? i : best, places.flat()[0] ?? 0);
   const start = Math.max(0, hit - SNIPPET / 2);
   const sentence = text.slice(start, hit).match(/.*[.?!] /s)?.[0].length;
-  const word = start ? text.slice(start).search(/ /) + 1 : 0;
-  const from = start + (sentence ?? word);
+  const from = start + (sentence ?? (start && text.slice(start).indexOf(" ") + 1));
   const space = text.lastIndexOf(" ", from + SNIPPET);
   const to = from + SNIPPET >= text.length ? text.length : space > from ? space : from + SNIPPET;
   return [from && !sentence ? "… " : "", ...marked(text, marks, from, to), to < text.length ? " …" : ""];
@@ -201,9 +206,9 @@ const snippet = (text, marks) => {
 const result = ({ page, places }, marks) => {
   const { address, number, top } = book.pages[page];
   const sections = places.slice(0, SECTIONS).map((i) => {
-    const { anchor, heading, text } = book.places[i];
-    const link = element("a", { href: `${address}#${anchor}` }, ...marked(heading, marks));
-    return [...(i === top ? [] : [element("h3", {}, link)]), element("p", {}, ...snippet(text, marks))];
+    const place = book.places[i];
+    const link = element("a", { href: `${address}#${place.anchor}` }, ...marked(place.heading, marks));
+    return [...(i === top ? [] : [element("h3", {}, link)]), element("p", {}, ...snippet(place, marks))];
   });
   const title = element("a", { href: address }, ...marked(book.places[top].heading, marks));
   return element("li", {}, element("h2", {}, number && `${number}. `, title), ...sections.flat());

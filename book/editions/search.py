@@ -81,7 +81,10 @@ class Entry:
     texts: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        return " ".join(text for text in self.texts if re.search(r"\w", text))
+        """Its paragraphs in one line, without those that are formulas with a word or two."""
+        return " ".join(
+            text for text in self.texts if len(re.findall(r"\w", text)) > (25 if "…" in text else 0)
+        )
 
 
 def index(app: Sphinx) -> dict[str, Any]:
@@ -190,7 +193,7 @@ def _letters(formula: str) -> str:
     formula = re.sub(r"\\hat ?\{?(\w)\}?", "\\1\u0302", formula)
     letters = _INDEX.sub(lambda sign: _SMALL[sign[1]].get(sign[2], sign[0]), formula)
     letters = _COMMAND.sub(_symbol, letters)
-    too_much = len(letters) > 24 or re.search(r"\\|\^|_\{", letters)
+    too_much = len(letters) > 14 or re.search(r"\\|\^|_\{", letters)
     return "…" if too_much else letters
 
 
@@ -259,7 +262,7 @@ def _names(app: Sphinx, places: dict[tuple[str, str], int]) -> Iterator[list[Any
         for lang in LANGUAGES
     }
     for lang in LANGUAGES:
-        _check_once(lang, entries[lang])
+        check_once(lang, entries[lang])
     twins = [names for lang in LANGUAGES if lang != spoken for names, _ in entries[lang]]
     labels = app.env.get_domain("std").labels
     terms = [places[page, a] for page, a in places if page == glossary and a.startswith("term-")]
@@ -270,7 +273,7 @@ def _names(app: Sphinx, places: dict[tuple[str, str], int]) -> Iterator[list[Any
         yield [place, target, list(dict.fromkeys(joined))]
 
 
-def _check_once(lang: str, entries: list[tuple[list[str], str]]) -> None:
+def check_once(lang: str, entries: list[tuple[list[str], str]]) -> None:
     """A name that stands for two things would lead to either."""
     taken: dict[str, str] = {}
     for names, _ in entries:
