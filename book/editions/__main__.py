@@ -1,11 +1,14 @@
 """The commands behind the Makefile: ``python -m book.editions COMMAND``."""
 
 import argparse
+import fcntl
 import functools
 import http.server
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from . import BUILD, ROOT, chapters, draft, parity, pdf
 from .edition import LANGUAGES
 from .execution import execute, executed
 from .publishing import handed_out
-from .storage import NotebookError, read, stored
+from .storage import NotebookError, read, stored, write_whole
 
 SITE = BUILD / "site"
 NOTEBOOKS = BUILD / "notebooks"
@@ -29,19 +32,33 @@ CONFIG = ROOT / "_config.yml"
 def build() -> None:
     """Build both editions into one site."""
     _stop_at(parity.without_twin(), "Each text needs both languages before the book is built.")
-    execute(chapters())  # side by side, before the editions need the results
-    with ProcessPoolExecutor() as pool:
-        statuses = list(pool.map(_build_edition, LANGUAGES))
-    if any(statuses):
-        sys.exit("The book was not built: its errors stand above.")
-    shutil.rmtree(SITE, ignore_errors=True)
-    for lang in LANGUAGES:
-        shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
-    _write_front_doors()
+    with _taking_turns():
+        execute(chapters())  # side by side, before the editions need the results
+        # Each has a process of its own: the words that Sphinx has loaded are global to it.
+        builds = [Process(target=_build_edition, args=(lang,)) for lang in LANGUAGES]
+        for process in builds:
+            process.start()
+        for process in builds:
+            process.join()
+        if any(process.exitcode for process in builds):
+            sys.exit("The book was not built: its errors stand above.")
+        shutil.rmtree(SITE, ignore_errors=True)
+        for lang in LANGUAGES:
+            shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
+        _write_front_doors()
     print(f"\nThe book is built. Open {SITE / 'index.html'}")
 
 
-def _build_edition(lang: str) -> int:
+@contextmanager
+def _taking_turns() -> Iterator[None]:
+    """Wait until no other command is writing the site, and keep others waiting."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+        yield
+
+
+def _build_edition(lang: str) -> None:
     """Build one edition: `_config.yml` with the values of that language laid over it."""
     status = build_sphinx(
         ROOT,
@@ -59,7 +76,8 @@ def _build_edition(lang: str) -> int:
         keep_going=True,
         quiet=True,
     )
-    return 0 if status == 0 else 1  # an exception stands for itself, and has been printed
+    if status != 0:  # an exception stands for itself, and has been printed
+        sys.exit(1)
 
 
 def _html(lang: str) -> Path:
@@ -99,13 +117,13 @@ def print_pdf() -> None:
     if pdf.find_browser() is None:
         sys.exit("No browser found: install Chromium to print the book.")
     author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
-    with pdf.open_browser() as browser:
+    with _taking_turns(), pdf.open_browser() as browser:
         for lang, said in _editions().items():
             first, target = SITE / lang / f"{_first_page()}.html", PDF / f"segloss-{lang}.pdf"
             pdf.print_book(browser, first, said["title"], author, target)
             shutil.copy(target, SITE)
             print(f"Printed {target}")
-    _write_front_doors()
+        _write_front_doors()
 
 
 def notebooks() -> None:
@@ -113,9 +131,7 @@ def notebooks() -> None:
     paths = chapters()
     for notebook, path in zip(execute(paths), paths, strict=True):
         for lang in LANGUAGES:
-            target = NOTEBOOKS / lang / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(handed_out(notebook, lang), target)
+            write_whole(NOTEBOOKS / lang / path.name, nbformat.writes(handed_out(notebook, lang)))
     print(f"The notebooks are in {NOTEBOOKS}")
 
 
@@ -125,10 +141,13 @@ def refresh() -> None:
     for path in chapters():
         text = stored(executed(path))
         if text != path.read_text(encoding="utf-8"):
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
             print(f"refreshed {path.relative_to(ROOT)}")
-    advice = "Look at these. A text whose twin needs no change is accepted by `make parity`."
-    _stop_at(parity.review(), advice)
+    wrong, notices = parity.review()
+    _stop_at(wrong, "Each text needs both languages, and what twins share must be equal.")
+    if notices:
+        print(*notices, sep="\n")
+        print("Look at these. Where a twin needs no change, `make parity` accepts it.")
     for path in chapters():
         for line in draft.unfinished(read(path)):
             print(f"to be written: {path.name}, {line}")

@@ -53,8 +53,8 @@ def unfinished(notebook: NotebookNode) -> list[str]:
         for lang in LANGUAGES
     ]
     texts += [
-        (f"code cell {number}", cell.source)
-        for number, cell in enumerate(notebook.cells)
+        (place, cell.source)
+        for place, cell in zip(parity.places(notebook), notebook.cells, strict=True)
         if cell.cell_type == "code"
     ]
     return [

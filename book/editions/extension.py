@@ -16,13 +16,14 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
-from sphinx.locale import _
+from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import BUILD, docstrings, drawing, search
+from . import docstrings, drawing, search
 from .edition import LANGUAGES, edition
 from .execution import environment_digest, executed, execution_key
 from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
+from .storage import read
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
@@ -34,9 +35,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     drawing.setup(app)
     search.setup(app)
     app.add_transform(LabelsAsAnchors)
-    catalogues = str(_compiled_catalogues())
-    for domain in DOMAINS:
-        app.add_message_catalog(domain, catalogues)
+    learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
     app.connect("builder-inited", offer_the_source)
     app.connect("builder-inited", launch_the_edition, priority=900)
@@ -73,7 +72,7 @@ def find_outdated(
     known = getattr(env, "execution_keys", {})
     environment = environment_digest()
     env.execution_keys = {
-        docname: execution_key(path, environment)
+        docname: execution_key(read(path), environment)
         for docname in env.found_docs
         if (path := _notebook(env, docname)) is not None
     }
@@ -185,13 +184,27 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
                 shutil.copyfile(file.locate(), target)
 
 
-def _compiled_catalogues() -> Path:
-    """Compile the interface words that Sphinx and its theme have no translation for."""
-    target = BUILD / "locale"
+def learn_words(app: Sphinx) -> None:
+    """Add the interface words for which Sphinx and its theme have no translation.
+
+    They are compiled into a folder of this build alone, for Sphinx passes over a catalogue that it
+    cannot read: one that another build is writing at that moment leaves a page in English.
+    """
+    folder = Path(app.doctreedir, "locale")
     for po in Path(__file__).with_name("locale").glob("*.po"):
+        with po.open("rb") as file:
+            words = read_po(file, locale=po.stem)
         for domain in DOMAINS:
-            mo = target / po.stem / "LC_MESSAGES" / f"{domain}.mo"
+            mo = folder / po.stem / "LC_MESSAGES" / f"{domain}.mo"
             mo.parent.mkdir(parents=True, exist_ok=True)
-            with po.open("rb") as words, mo.open("wb") as compiled:
-                write_mo(compiled, read_po(words, locale=po.stem))
-    return target
+            with mo.open("wb") as compiled:
+                write_mo(compiled, words)
+            app.add_message_catalog(domain, str(folder))
+            if po.stem == app.config.language:
+                _check_loaded(domain, [word.id for word in words if word.id])
+
+
+def _check_loaded(domain: str, words: list[str]) -> None:
+    translate = get_translation(domain)
+    if missing := [word for word in words if translate(word) == word]:
+        raise ExtensionError(f"the words of the interface were not loaded for {domain}: {missing}")

@@ -2,11 +2,12 @@
 
 `problems` compares what twins must share whatever the language: headings, labels, formulas,
 references, code and numbers. The lock file `parity.lock` remembers a hash of either side of each
-pair, so that when one side alone is changed its writer is told which twin to look at.
+pair, so that when one side alone is changed its writer is told which twin to look at. It has a
+line for each pair, below the name of its notebook: so branches that edit different chapters can be
+merged.
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from nbformat import NotebookNode
 
 from . import ROOT, chapters
 from .edition import LANGUAGES, language
-from .storage import read
+from .storage import read, write_whole
 
 LOCK = ROOT / "book" / "parity.lock"
 
@@ -39,11 +40,20 @@ _TARGET = re.compile(r".*<([^<>]+)>", re.DOTALL)  # of a role's "text <target>"
 
 
 class Pair(NamedTuple):
-    """A Korean text, its English twin, and where they stand."""
+    """A Korean text, its English twin, where they stand, and what they are called in the lock."""
 
     place: str
     ko: str
     en: str
+    key: str
+
+    @property
+    def hashes(self) -> tuple[str, str]:
+        return _hash(self.ko), _hash(self.en)
+
+
+Lock = dict[str, dict[str, tuple[str, str]]]
+"""The hashes of a pair, by the name of its notebook and its key."""
 
 
 def pairs(notebook: NotebookNode) -> list[Pair]:
@@ -59,20 +69,21 @@ def pairs(notebook: NotebookNode) -> list[Pair]:
 
 def _pairs_or_complaints(notebook: NotebookNode) -> Iterator[Pair | str]:
     """The pairs, and for each text without a twin a sentence that says where it should stand."""
-    waiting: tuple[str, str] | None = None  # place and text of a Korean cell without its twin yet
-    for number, cell in enumerate(notebook.cells):
-        place, spoken = f"cell {number} ({_first_words(cell.source)})", language(cell)
+    waiting: tuple[str, NotebookNode] | None = None  # a Korean cell without its twin yet
+    for place, cell in zip(places(notebook), notebook.cells, strict=True):
+        spoken = language(cell)
         if waiting and spoken == "en":
-            yield Pair(*waiting, cell.source)
+            where, korean = waiting
+            yield Pair(where, korean.source, cell.source, korean.id)
             waiting = None
             continue
         if waiting:
             yield _without_english(waiting[0])
             waiting = None
         if cell.cell_type == "code":
-            yield from _pairs_in_metadata(cell.metadata, f"code cell {number}")
+            yield from _pairs_in_metadata(cell.metadata, place, cell.id)
         elif spoken == "ko":
-            waiting = place, cell.source
+            waiting = place, cell
         elif spoken == "en":
             yield f"{place}: its Korean twin, tagged 'ko', is missing directly before it"
         else:
@@ -85,7 +96,7 @@ def _without_english(place: str) -> str:
     return f"{place}: its English twin, tagged 'en', is missing directly after it"
 
 
-def _pairs_in_metadata(metadata: object, place: str) -> Iterator[Pair | str]:
+def _pairs_in_metadata(metadata: object, place: str, key: str) -> Iterator[Pair | str]:
     if not isinstance(metadata, dict):
         return
     if set(metadata) & set(LANGUAGES):
@@ -93,16 +104,44 @@ def _pairs_in_metadata(metadata: object, place: str) -> Iterator[Pair | str]:
         if missing:
             yield f"{place}: the text in {missing[0]!r} is missing"
         else:
-            yield Pair(place, *(metadata[lang] for lang in LANGUAGES))
+            yield Pair(place, *(metadata[lang] for lang in LANGUAGES), key)
         return
-    for key, value in metadata.items():
-        yield from _pairs_in_metadata(value, f"{place}, {key}")
+    for name, value in metadata.items():
+        yield from _pairs_in_metadata(value, f"{place}, {name}", f"{key}/{name}")
 
 
-def _first_words(text: str) -> str:
-    lines = [line.strip("# ") for line in text.splitlines()]
-    words = [line for line in lines if line and not re.fullmatch(r"\(.*\)=", line)]
-    return repr((words or [""])[0][:40])
+def places(notebook: NotebookNode) -> list[str]:
+    """Where each cell stands, as its writer finds it: its number and its heading in each language.
+
+    Cells are counted from 1, as Sphinx counts them.
+    """
+    found, above = [], ""
+    for number, cell in enumerate(notebook.cells):
+        heading = _heading(notebook.cells, number)
+        above = heading or above
+        first_line, *_ = [*cell.source.strip().splitlines(), ""]
+        where = heading or (f"under {above}" if above else first_line[:40])
+        found.append(f"{'code ' * (cell.cell_type == 'code')}cell {number + 1} ({where})")
+    return found
+
+
+def _heading(cells: list[NotebookNode], number: int) -> str:
+    """The heading of a cell and of its twins, as in ``정의 | Definition``."""
+    if cells[number].cell_type == "code":
+        return ""
+    spoken = language(cells[number])
+    first = number - LANGUAGES.index(spoken) if spoken else number
+    twins = [
+        cells[place]
+        for place, lang in enumerate(LANGUAGES if spoken else [None], start=first)
+        if 0 <= place < len(cells) and language(cells[place]) == lang
+    ]
+    return " | ".join(filter(None, (_first_heading(twin.source) for twin in twins)))
+
+
+def _first_heading(text: str) -> str:
+    found = re.search(r"^#{1,6} +(.+?) *$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def shared_parts(text: str) -> Counter[tuple[str, str]]:
@@ -172,51 +211,82 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
 
 
-def read_lock() -> dict[str, list[list[str]]]:
-    return json.loads(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
+def read_lock() -> Lock:
+    lock: Lock = {}
+    name = ""
+    lines = LOCK.read_text(encoding="utf-8").splitlines() if LOCK.exists() else []
+    for line in lines:
+        if line.startswith(" "):
+            key, korean, english = line.split()
+            lock[name][key] = (korean, english)
+        else:
+            name = line
+            lock[name] = {}
+    return lock
 
 
-def unsynced(name: str, notebook: NotebookNode, lock: dict[str, list[list[str]]]) -> list[str]:
+def _write_lock(lock: Lock) -> None:
+    lines = []
+    for name, known in sorted(lock.items()):
+        lines += [name, *(f"  {key} {' '.join(hashes)}" for key, hashes in known.items())]
+    write_whole(LOCK, "\n".join(lines) + "\n")
+
+
+def _locked(pair: Pair, known: dict[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """The hashes of a pair in the lock; by one of its texts where its cell has got another id."""
+    return known.get(pair.key) or next(
+        (hashes for hashes in known.values() if _sides_changed(pair.hashes, hashes) < 2), None
+    )
+
+
+def _sides_changed(now: tuple[str, str], before: tuple[str, str]) -> int:
+    return sum(new != old for new, old in zip(now, before, strict=True))
+
+
+def unsynced(name: str, notebook: NotebookNode, lock: Lock) -> list[Pair]:
     """The pairs of the notebook ``name`` of which one side alone was changed since the lock."""
-    known = {tuple(pair) for pair in lock.get(name, [])}
-    korean = {ko for ko, _ in known}
-    english = {en for _, en in known}
-    found = []
-    for place, ko, en in pairs(notebook):
-        pair = (_hash(ko), _hash(en))
-        if pair in known:
-            continue
-        if pair[0] in korean:
-            found.append(f"{place}: the English text was changed; look at its Korean twin")
-        elif pair[1] in english:
-            found.append(f"{place}: the Korean text was changed; look at its English twin")
-    return found
+    known = lock.get(name, {})
+    return [
+        pair
+        for pair in pairs(notebook)
+        if (before := _locked(pair, known)) and _sides_changed(pair.hashes, before) == 1
+    ]
 
 
 def accept() -> None:
     """Write the lock anew: the writer has looked at both sides of every pair."""
-    lock = {
-        name: [[_hash(ko), _hash(en)] for _, ko, en in pairs(notebook)]
-        for name, notebook in _notebooks().items()
-    }
-    LOCK.write_text(json.dumps(lock, indent=1) + "\n", encoding="utf-8")
+    _write_lock(
+        {
+            name: {pair.key: pair.hashes for pair in pairs(notebook)}
+            for name, notebook in _notebooks().items()
+        }
+    )
 
 
-def review() -> list[str]:
-    """Accept pairs changed on both sides; return what is wrong with the others.
+def review() -> tuple[list[str], list[str]]:
+    """Accept pairs changed on both sides; return what is wrong, and which twins to look at.
 
-    That is: texts without a twin, what twins do not share, and pairs of which one side alone was
-    changed.
+    Wrong are texts without a twin and what twins do not share; then nothing is accepted. A twin is
+    to be looked at where the other side alone was changed; it stays in the lock as it was.
     """
-    notebooks, lock = _notebooks(), read_lock()
-    found = [f"{name}, {line}" for name, nb in notebooks.items() for line in problems(nb)]
-    if not found:
-        found = [
-            f"{name}, {line}" for name, nb in notebooks.items() for line in unsynced(name, nb, lock)
-        ]
-    if not found:
-        accept()
-    return found
+    notebooks, lock, notices = _notebooks(), read_lock(), []
+    wrong = [f"{name}, {line}" for name, nb in notebooks.items() for line in problems(nb)]
+    if wrong:
+        return wrong, []
+    accepted: Lock = {}
+    for name, notebook in notebooks.items():
+        accepted[name] = {pair.key: pair.hashes for pair in pairs(notebook)}
+        for pair in unsynced(name, notebook, lock):
+            before = _locked(pair, lock[name])
+            accepted[name][pair.key] = before
+            korean, english = "Korean", "English"
+            if pair.hashes[0] == before[0]:
+                korean, english = english, korean
+            notices.append(
+                f"{name}, {pair.place}: the {korean} text was changed; look at its {english} twin"
+            )
+    _write_lock(accepted)
+    return [], notices
 
 
 def _notebooks() -> dict[str, NotebookNode]:
