@@ -6,8 +6,8 @@ script of the search page (``book/_static/search.js``) reads all of it at every 
 a script that sets a variable, for a page opened from a folder may not fetch a file.
 
 Beside the text it knows names. An entry of the glossary may have a second definition, which lists
-its other names (``: Also: Dice score, DSC``); those of all editions are joined. The first cell of
-a page may list ``keywords`` in its metadata: questions that the page answers in other words.
+its other names (``: Also: Dice score, DSC``); those of all editions are joined. ``_config.yml``
+adds questions that a page answers in other words than those of its title.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ _BRACKETS = re.compile(r"(.+?) ?\((.+)\)")
 
 def setup(app: Sphinx) -> None:
     app.add_config_value("search_glossary", "", "env", types=[str])
+    app.add_config_value("search_questions", {}, "html", types=[dict])
     app.connect("builder-inited", replace_sphinx_search)
     app.connect("doctree-read", anchor_glossary)
     app.connect("html-collect-pages", write_search_page)
@@ -74,9 +75,9 @@ def write_search_page(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 @dataclass
 class Entry:
-    """A place that a result leads to."""
+    """A place that a result leads to, by the first of its anchors."""
 
-    anchor: str
+    anchors: list[str]
     heading: str
     texts: list[str] = field(default_factory=list)
 
@@ -90,18 +91,21 @@ class Entry:
 def index(app: Sphinx) -> dict[str, Any]:
     """All that the search knows, in reading order.
 
-    ``pages``: address, number and keywords of each. ``entries``: page, anchor, heading and text.
+    ``pages``: address, number and questions of each. ``entries``: page, anchor, heading and text.
     ``names``: the names of each thing in the glossary, with the entries that define and explain it.
     """
     env = app.env
+    if unknown := set(app.config.search_questions) - env.found_docs:
+        raise ExtensionError(f"search_questions: there is no page {', '.join(sorted(unknown))}")
     pages, entries, places = [], [], {}
     for docname in _in_reading_order(env, app.config.root_doc):
         number = ".".join(map(str, env.toc_secnumbers.get(docname, {}).get("", ())))
-        pages.append([app.builder.get_target_uri(docname), number, _keywords(app, docname)])
+        questions = app.config.search_questions.get(docname, {}).get(app.config.language, [])
+        pages.append([app.builder.get_target_uri(docname), number, questions])
         doctree = env.get_and_resolve_doctree(docname, app.builder)
         for position, entry in enumerate(_entries(doctree)):
-            places[docname, entry.anchor] = len(entries)
-            anchor = entry.anchor if position else ""  # the page itself opens at its top
+            places |= {(docname, anchor): len(entries) for anchor in entry.anchors}
+            anchor = entry.anchors[0] if position else ""  # the page itself opens at its top
             entries.append([len(pages) - 1, anchor, entry.heading, entry.text()])
     return {"pages": pages, "entries": entries, "names": list(_names(app, places))}
 
@@ -112,15 +116,6 @@ def _in_reading_order(env: BuildEnvironment, docname: str) -> Iterator[str]:
         yield from _in_reading_order(env, child)
 
 
-def _keywords(app: Sphinx, docname: str) -> list[str]:
-    """The questions that a page answers, from the metadata of its first cell."""
-    path = Path(app.env.doc2path(docname))
-    if path.suffix != ".ipynb":
-        return []
-    cells = edition(read(path), app.config.language).cells
-    return [keyword for cell in cells[:1] for keyword in cell.metadata.get("keywords", ())]
-
-
 # Headings, which stand apart, and what cannot be read in a line: code, its output, formulas.
 _NOT_READ = (nodes.title, nodes.FixedTextElement, addnodes.desc_signature)
 
@@ -129,15 +124,17 @@ def _entries(doctree: nodes.document) -> list[Entry]:
     """The places of a page in reading order, each with what it says before the next one."""
     entries: list[Entry] = []
 
-    def collect(node: nodes.Node, here: Entry | None) -> None:
+    def collect(node: nodes.Element, here: Entry | None) -> None:
         for child in node.children:
             if (entry := _opened(child)) is not None:
                 entries.append(entry)
                 collect(child, entry)
             elif isinstance(child, nodes.TextElement):
-                if here and not isinstance(child, _NOT_READ) and not _is_term_of_entry(child):
+                if here and not isinstance(child, _NOT_READ) and not _is_entry_term(child):
                     here.texts.append(readable(child))
-            else:
+            elif isinstance(child, nodes.Element):
+                if here:
+                    here.anchors += child["ids"]
                 collect(child, here)
 
     collect(doctree, None)
@@ -148,15 +145,15 @@ def _opened(node: nodes.Node) -> Entry | None:
     """The entry that starts with a node, if one does."""
     match node:
         case nodes.section():
-            return Entry(node["ids"][0], readable(node[0]))
-        case addnodes.desc() if node[0].get("ids"):
-            return Entry(node[0]["ids"][0], node[0]["ids"][0].rpartition(".")[2])
-        case nodes.definition_list_item() if _is_term_of_entry(node[0]):
-            return Entry(node[0]["ids"][0], readable(node[0]))
+            return Entry([*node["ids"]], readable(node[0]))
+        case addnodes.desc() if anchors := node[0]["ids"]:
+            return Entry([*anchors], anchors[0].rpartition(".")[2])
+        case nodes.definition_list_item() if _is_entry_term(node[0]):
+            return Entry([*node[0]["ids"]], readable(node[0]))
     return None
 
 
-def _is_term_of_entry(node: nodes.Node) -> bool:
+def _is_entry_term(node: nodes.Node) -> bool:
     return isinstance(node, nodes.term) and bool(node["ids"])
 
 
@@ -215,10 +212,11 @@ def anchor_glossary(app: Sphinx, doctree: nodes.document) -> None:
     """Give every entry of the glossary an anchor, and mark the line of its other names."""
     if app.env.docname != app.config.search_glossary:
         return
-    for item in doctree.findall(nodes.definition_list_item):
+    for number, item in enumerate(doctree.findall(nodes.definition_list_item)):
         term, _, *other_names = item.children
         # The last name is in Latin letters, which all editions share, wherever there is such a one.
-        term["ids"].append(nodes.make_id(f"term-{_names_of_term(term.astext())[-1]}"))
+        name = nodes.make_id(_names_of_term(term.astext())[-1]) or str(number)
+        term["ids"].append(f"term-{name}")
         for line in other_names:
             line["classes"].append("other-names")
 
