@@ -26,7 +26,7 @@ import platform
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from datetime import datetime, timezone
 from functools import lru_cache
 from multiprocessing import get_context
@@ -311,7 +311,9 @@ HALF = len(EDGES) // 2
 RECALLS = np.arange(1, 51) / 50
 #: Standard deviation in pixels, the best of 1, 1.5, 2, 2.5 and 3 on the training annotation.
 SMOOTHING = 1.5
+#: Merges against Dice over these thresholds, for these.
 CUTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+CUT = {("nuclei", loss) for loss in ("ce", "both_shores", "gap_map", "ce_dice")}
 
 
 def one_against_rest(logits: Tensor) -> Tensor:
@@ -408,7 +410,7 @@ def logits_of(model: nn.Module, image: Tensor) -> Tensor:
     return torch.cat([predict(model, x) for x in few])
 
 
-def evaluate(model: nn.Module, folder: Path, task: str) -> dict[str, Any]:
+def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> dict[str, Any]:
     """The scores of a network on the test photographs, and its curves."""
     logits = {part: logits_of(model, photographs(folder, part).image) for part in ("val", "test")}
     y = {part: targets(folder, part, task) for part in logits}
@@ -438,19 +440,18 @@ def evaluate(model: nn.Module, folder: Path, task: str) -> dict[str, Any]:
     if task == "three":
         classes = logits["test"].argmax(1, keepdim=True)
         scores["mean_iou"] = float(np.mean([iou(classes == c, y["test"] == c) for c in range(3)]))
-        scores |= objects(classes == 1, instances)
+        scores |= objects(classes == 1, y["test"] == 1, instances)
     if task == "nuclei":
-        scores |= objects(half, instances)
+        scores |= objects(half, rare["test"], instances)
         _, f1, merges = of_objects(tuned, rare["test"], instances)
         scores |= {"object_f1_val": f1, "merges_val": merges}
         scores["found_small"], scores["found_other"] = found(half, instances)
-        scores["iou_watershed"] = iou(watershed(half), rare["test"])
     scores |= {
         "precisions": test.curve(),
         "reliability": test.reliability(),
         **{f"iou_images_{n}": iou_of_images(m, rare["test"]) for n, m in points.items()},
     }
-    if task == "nuclei":
+    if cuts:
         scores["cuts"] = [
             [cut, *of_objects(z["test"] >= logit(cut), rare["test"], instances)] for cut in CUTS
         ]
@@ -463,21 +464,21 @@ def of_objects(mask: Tensor, y: Tensor, instances: Tensor) -> tuple[float, float
     return 2 * j / (1 + j), scores["object_f1"], int(scores["merged"])
 
 
-def objects(mask: Tensor, instances: Tensor) -> dict[str, float]:
-    """Before and after the watershed."""
-    before, after = object_scores(mask, instances), object_scores(watershed(mask), instances)
-    return {
-        "object_f1": before["object_f1"],
-        "merges": before["merged"],
-        "object_f1_watershed": after["object_f1"],
-        "merges_watershed": after["merged"],
-    }
+def objects(mask: Tensor, y: Tensor, instances: Tensor) -> dict[str, float]:
+    """Object F1, merges and IoU, before and after the watershed."""
+    after = watershed(mask)
+    scores = {"iou_watershed": iou(after, y)}
+    for name, picture in (("", mask), ("_watershed", after)):
+        _, f1, merges = of_objects(picture, y, instances)
+        scores |= {f"object_f1{name}": f1, f"merges{name}": merges}
+    return scores
 
 
-def rounded(value: Any, digits: int = 4) -> Any:
+def rounded(value: Any) -> Any:
+    """Four digits after the point, and in the many numbers of a curve three that count."""
     if isinstance(value, list):
-        return [rounded(x, 3) for x in value]
-    return round(value, digits) if isinstance(value, float) else value
+        return [rounded(x) if isinstance(x, list) else float(f"{x:.3g}") for x in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def strip(model: nn.Module) -> str:
@@ -497,7 +498,7 @@ def run(job: Job, folder: Path, done: frozenset[int], state: Path | None) -> lis
         if step in done:
             continue
         record = {"task": job.task, "loss": job.loss, "seed": job.seed, "step": step}
-        record |= evaluate(model, folder, job.task)
+        record |= evaluate(model, folder, job.task, (job.task, job.loss) in CUT)
         if job.seed == SEEDS[0]:
             record["strip"] = strip(model)
         records.append(record)
@@ -526,22 +527,12 @@ def waiting(jobs: Sequence[Job], runs: Path) -> list[tuple[Job, frozenset[int]]]
     return todo
 
 
-def one_thread(threads: int) -> None:
-    torch.set_num_threads(threads)
-
-
-def work(
-    jobs: Sequence[Job], folder: Path, runs: Path, processes: int = 2, threads: int = 1
-) -> None:
+def work(jobs: Sequence[Job], folder: Path, runs: Path, pool: Executor) -> None:
     """Do all that is waiting, in order, and append what each run found when it ends."""
     todo = waiting(jobs, runs)
+    bar = tqdm(total=sum(job.steps for job, _ in todo), unit="step", unit_scale=True)
     runs.mkdir(parents=True, exist_ok=True)
-    steps = {job: job.steps for job, _ in todo}
-    bar = tqdm(total=sum(steps.values()), unit="step", unit_scale=True, smoothing=0.05)
-    pool = ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=one_thread, initargs=(threads,)
-    )
-    with pool, (runs / "runs.jsonl").open("a", encoding="utf-8") as file:
+    with (runs / "runs.jsonl").open("a", encoding="utf-8") as file:
         futures = {}
         for job, done in todo:
             state = runs / "states" / f"{job.task}-{job.loss}-{job.seed}.pt"
@@ -550,8 +541,9 @@ def work(
             for record in future.result():
                 file.write(json.dumps(record) + "\n")
             file.flush()
-            bar.update(steps[futures[future]])
-            bar.set_postfix_str(" ".join(map(str, futures[future])))
+            job = futures[future]
+            bar.update(job.steps)
+            bar.set_postfix_str(" ".join(map(str, job)))
 
 
 # ---- the results ----
@@ -591,27 +583,21 @@ def about() -> dict[str, Any]:
 
 
 def collect(runs: Path, result: Path = RESULT) -> None:
-    """Write what is complete: scores and curves as JSON, the strips one below the other as PNG.
-
-    Of a task and a loss there are curves and a strip for the longest run alone.
-    """
-    records = complete(runs)
-    longest = {(r["task"], r["loss"]): r["step"] for r in records}  # the last one stays
+    """Write what is complete: scores and curves as JSON, the strips one below the other as PNG."""
     rows, curves, strips, maps = [], [], [], []
-    for record in records:
+    for record in complete(runs):
         head = {k: record[k] for k in ("task", "loss", "seed", "step")}
         rows.append({k: v for k, v in record.items() if k not in (*CURVES, "strip")})
-        if record["step"] < longest[record["task"], record["loss"]]:
-            continue
         curves.append(head | {k: record[k] for k in CURVES if k in record})
         if "strip" in record:
             strips.append([record[k] for k in ("task", "loss", "step")])
             pixels = zlib.decompress(base64.b64decode(record["strip"]))
             maps.append(np.frombuffer(pixels, np.uint8).reshape(STRIP["side"], STRIP["side"]))
-    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in (about() | {"strips": strips}).items()]
-    for name, each in (("runs", rows), ("curves", curves)):
-        compact = (json.dumps(r, separators=(",", ":")) for r in each)
-        lines.append(f'"{name}": [\n' + ",\n".join(compact) + "\n]")
+    parts = {"about": [about()], "strips": strips, "runs": rows, "curves": curves}
+    lines = []
+    for name, each in parts.items():
+        compact = ",\n".join(json.dumps(r, separators=(",", ":")) for r in each)
+        lines.append(f'"{name}": {compact}' if name == "about" else f'"{name}": [\n{compact}\n]')
     result.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     Image.fromarray(np.concatenate(maps)).save(result.with_suffix(".png"), optimize=True)
 
@@ -677,7 +663,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "are in BBBC038v1 of the Broad Bioimage Benchmark Collection, stage1_train, under the "
             f"ids in {INDEX.relative_to(ROOT)}; each is stored under the name that stands there."
         )
-    work(plan(), options.data, options.runs, options.processes, options.threads)
+    pool = ProcessPoolExecutor(
+        options.processes,
+        get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(options.threads,),
+    )
+    with pool:
+        work(plan(), options.data, options.runs, pool)
 
 
 if __name__ == "__main__":
