@@ -134,6 +134,8 @@ def comparison(
     """
     names = (loss,) if isinstance(loss, str) else tuple(loss)
     names = (*(name for name in names if name != "ce"), "ce")
+    if not 1 < len(names) < 4:
+        raise ValueError(f"loss: expected one or two names beside cross entropy, got {loss!r}")
     if unknown := set(names) - set(losses(task)):
         raise KeyError(f"no runs of {sorted(unknown)} on {task!r}, only of {losses(task)}")
     step = step or steps(task, *names)[-1]
@@ -160,6 +162,8 @@ _LINES = {
     2: [("loss", "-", "o"), ("highlight", "-.", "D"), ("baseline", "--", "s")],
 }
 
+_FILLS = {"": "full", "1/2": "full", "tuned": "none", "watershed": "left"}
+
 #: What the scores are called in a picture.
 _SCORES = {
     "iou": "IoU",
@@ -176,7 +180,8 @@ def training_panel(found: Comparison) -> Figure:
 
     Above left the curves of precision against recall, a line for each seed, with the points at 1/2
     (filled) and at the threshold tuned on the validation photographs (open). Above right the score:
-    a mark for each seed, a bar from the lowest to the highest. Below, one corner of the book's
+    a mark for each seed, a bar from the lowest to the highest; half filled is after the watershed.
+    Below, one corner of the book's
     photograph, under the first loss and under cross entropy, with the annotation's outlines.
     """
     styles = dict(zip(found.losses, _LINES[len(found.losses) - 1], strict=True))
@@ -192,20 +197,23 @@ def training_panel(found: Comparison) -> Figure:
             recall = np.arange(1, len(precision) + 1) / len(precision)
             left.plot(recall, precision, line, color=colour, linewidth=1.4, label=label)
             label = "_"
-            for point, face in (("half", colour), ("val", "white")):
+            for point, fill in (("half", "full"), ("val", "none")):
                 place = scores[f"recall_{point}"], scores[f"precision_{point}"]
-                left.plot(*place, mark, color=colour, markerfacecolor=face, markersize=6)
+                left.plot(*place, mark, color=colour, fillstyle=fill)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     left.legend(loc="lower left", fontsize=11)
 
     for place, row in enumerate(found.rows):
         colour, _, mark = styles[row.loss]
-        face = COLORS[colour] if row.reading in ("", "1/2") else "white"
+        ends = [row.values.min(), row.values.max()]
+        right.plot(ends, [place, place], color=COLORS[colour], linewidth=3)
         right.plot(
-            [row.values.min(), row.values.max()], [place, place], color=COLORS[colour], linewidth=3
-        )
-        right.plot(
-            row.values, [place] * len(row.values), mark, color=COLORS[colour], markerfacecolor=face
+            row.values,
+            [place] * len(row.values),
+            mark,
+            color=COLORS[colour],
+            markerfacecoloralt="white",
+            fillstyle=_FILLS[row.reading],
         )
         text = f"{row.loss}, {row.reading}" if row.reading else row.loss
         right.annotate(text, (0.03, place - 0.32), xycoords=("axes fraction", "data"), fontsize=11)

@@ -128,8 +128,8 @@ def test_refining_begins_with_cross_entropy_and_changes_the_loss(small):
 
 def test_counts_in_bins_give_the_scores_of_the_pixels():
     g = torch.Generator().manual_seed(0)
-    y = torch.rand(20_000, generator=g) < 0.1
-    z = torch.randn(20_000, generator=g) + 2 * y - 1
+    y = torch.rand(200_000, generator=g) < 0.1
+    z = torch.randn(200_000, generator=g) + 2 * y - 1
     counts = evidence.Counts(z, y)
     assert counts.average_precision() == pytest.approx(example.average_precision(z, y), abs=1e-3)
     assert counts.iou[evidence.HALF] == pytest.approx(evidence.iou(z >= 0, y))
