@@ -19,11 +19,10 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import docstrings, drawing
+from . import docstrings, drawing, search
 from .config import LANGUAGES
 from .edition import edition
 from .execution import environment_digest, execute, executed, execution_key
-from .korean_search import SearchKorean
 from .pages import BuiltPage
 from .publishing import (
     drop_outdated_page,
@@ -41,9 +40,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("notebooks", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
-    app.add_search_language(SearchKorean)
     docstrings.setup(app)
     drawing.setup(app)
+    search.setup(app)
     app.add_transform(LabelsAsAnchors)
     learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
