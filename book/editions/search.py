@@ -25,7 +25,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
-from .edition import LANGUAGES, edition
+from .config import LANGUAGES
+from .edition import edition
 from .storage import read
 
 INDEX = "search-index.js"
