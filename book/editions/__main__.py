@@ -8,25 +8,22 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from multiprocessing import Process
 from pathlib import Path
-from typing import Any
 
-import nbformat
 import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
-from . import BUILD, ROOT, chapters, draft, parity, pdf
-from .edition import LANGUAGES
+from . import draft, parity, pdf
+from .config import BUILD, CONFIG, EDITIONS, LANGUAGES, NOTEBOOKS, ROOT, chapters
 from .execution import execute, executed
-from .publishing import handed_out
 from .storage import NotebookError, read, stored, write_whole
 
 SITE = BUILD / "site"
-NOTEBOOKS = BUILD / "notebooks"
+FOR_READERS = BUILD / "notebooks"
 PDF = BUILD / "pdf"
-CONFIG = ROOT / "_config.yml"
 
 
 def build() -> None:
@@ -66,7 +63,7 @@ def _build_edition(lang: str) -> None:
         noconfig=True,
         path_config=CONFIG,
         confoverrides={
-            **_editions()[lang]["config"],
+            **EDITIONS[lang]["config"],
             "edition_siblings": True,
             "external_toc_path": "_toc.yml",
             "latex_individualpages": False,
@@ -85,14 +82,12 @@ def _html(lang: str) -> Path:
     return BUILD / "editions" / lang / "html"
 
 
-def _editions() -> dict[str, dict[str, Any]]:
-    """What `_config.yml` says of each edition, by language."""
-    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    return config["sphinx"]["config"]["editions"]
-
-
 def _first_page() -> str:
     return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
+
+
+def _pdf_name(lang: str) -> str:
+    return f"{NOTEBOOKS['name']}-{lang}.pdf"
 
 
 def _write_front_doors() -> None:
@@ -101,9 +96,9 @@ def _write_front_doors() -> None:
     templates = Environment(loader=FileSystemLoader(ROOT / "book" / "_templates"))
     door = templates.get_template("front_door.html")
     pages = {lang: f"{lang}/{root}.html" for lang in LANGUAGES}
-    books = {lang: f"segloss-{lang}.pdf" for lang in LANGUAGES}
+    books = {lang: _pdf_name(lang) for lang in LANGUAGES}
     books = {lang: book for lang, book in books.items() if (SITE / book).exists()}
-    html = door.render(editions=_editions(), pages=pages, books=books)
+    html = door.render(editions=EDITIONS, pages=pages, books=books)
     (SITE / "index.html").write_text(html, encoding="utf-8")
     for lang in LANGUAGES:
         page = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={root}.html">\n'
@@ -117,22 +112,25 @@ def print_pdf() -> None:
     if pdf.find_browser() is None:
         sys.exit("No browser found: install Chromium to print the book.")
     author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    version = f"{citation['version']}, {date.today().isoformat()}"
     with _taking_turns(), pdf.open_browser() as browser:
-        for lang, said in _editions().items():
-            first, target = SITE / lang / f"{_first_page()}.html", PDF / f"segloss-{lang}.pdf"
-            pdf.print_book(browser, first, said["title"], author, target)
+        for lang, said in EDITIONS.items():
+            first, target = SITE / lang / f"{_first_page()}.html", PDF / _pdf_name(lang)
+            words = pdf.Words(said["title"], author, version, said["solutions"])
+            pdf.print_book(browser, first, words, target)
             shutil.copy(target, SITE)
             print(f"Printed {target}")
         _write_front_doors()
 
 
 def notebooks() -> None:
-    """Write a clean executed notebook per chapter and language; each can be taken alone."""
-    paths = chapters()
-    for notebook, path in zip(execute(paths), paths, strict=True):
-        for lang in LANGUAGES:
-            write_whole(NOTEBOOKS / lang / path.name, nbformat.writes(handed_out(notebook, lang)))
-    print(f"The notebooks are in {NOTEBOOKS}")
+    """Put the notebooks that the site hands out in one place, a folder for each language."""
+    build()
+    shutil.rmtree(FOR_READERS, ignore_errors=True)
+    for lang in LANGUAGES:
+        shutil.copytree(SITE / lang / "_sources" / "book", FOR_READERS / lang)
+    print(f"The notebooks are in {FOR_READERS}")
 
 
 def refresh() -> None:

@@ -10,8 +10,8 @@ import sys
 from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
 
-from . import ROOT, chapters, parity
-from .edition import LANGUAGES
+from . import parity
+from .config import LANGUAGES, ROOT, chapters
 from .storage import stored
 
 TEMPLATE = ROOT / "book" / "_templates" / "chapter.md"

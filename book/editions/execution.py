@@ -1,9 +1,9 @@
 """Run each notebook once; both editions, the downloads and the refresh read that one result.
 
 Each result is a file under ``_build/cache``, named by a digest of the code cells alone, so prose
-can be edited without running anything, together with all that the code stands on: the core, the
-book's own modules and data, and the installed versions. Such a file never changes, and it appears
-whole, so any number of builds may look for it and write it at the same time.
+can be edited without running anything, together with all that the code stands on: the packages,
+modules and data of the repository, and the installed versions. Such a file never changes, and it
+appears whole, so any number of builds may look for it and write it at the same time.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
-from . import BUILD, ROOT
+from .config import BUILD, NOTEBOOKS, ROOT
 from .storage import KERNEL, NotebookError, read, write_whole
 
 CACHE = BUILD / "cache"
@@ -29,15 +29,12 @@ TIMEOUT = 300  # seconds for one cell
 
 def environment_digest() -> str:
     """A digest of everything outside a notebook that its outputs depend on."""
-    files = [
-        *ROOT.glob("segloss_core/**/*.py"),
-        *ROOT.glob("book/*.py"),
-        *ROOT.glob("examples/*.py"),
-        *(path for path in ROOT.glob("book/data/**/*") if path.is_file()),
-        *ROOT.glob("benchmarks/results/*.json"),
-    ]
+    files = [path for name in NOTEBOOKS["packages"] for path in (ROOT / name).rglob("*.py")]
+    files += [path for name in NOTEBOOKS["modules"] for path in (ROOT / name).glob("*.py")]
+    for data in (ROOT / name for name in NOTEBOOKS["data"]):
+        files += [path for path in (data, *data.rglob("*")) if path.is_file()]
     digest = hashlib.sha256(platform.python_version().encode())
-    for package in ("torch", "numpy", "matplotlib", "ipykernel"):
+    for package in NOTEBOOKS["versions"]:
         digest.update(f"{package} {version(package)}\n".encode())
     for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())

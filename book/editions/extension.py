@@ -19,11 +19,18 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import docstrings, drawing
-from .edition import LANGUAGES, edition
-from .execution import environment_digest, executed, execution_key
-from .korean_search import SearchKorean
-from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
+from . import docstrings, drawing, search
+from .config import LANGUAGES
+from .edition import edition
+from .execution import environment_digest, execute, executed, execution_key
+from .pages import BuiltPage
+from .publishing import (
+    drop_outdated_page,
+    edition_address,
+    handed_out,
+    launch_the_edition,
+    offer_the_source,
+)
 from .storage import read
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
@@ -31,10 +38,11 @@ DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
+    app.add_config_value("notebooks", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
-    app.add_search_language(SearchKorean)
     docstrings.setup(app)
     drawing.setup(app)
+    search.setup(app)
     app.add_transform(LabelsAsAnchors)
     learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
@@ -165,10 +173,11 @@ def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     """Put the edition's own notebook behind the download button, not the bilingual source."""
     if exception is not None or app.builder.name != "html":
         return
-    for docname in app.env.found_docs:
-        if path := _notebook(app.env, docname):
-            target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
-            nbformat.write(handed_out(executed(path), app.config.language), target)
+    sources = {name: path for name in app.env.found_docs if (path := _notebook(app.env, name))}
+    for docname, notebook in zip(sources, execute(sources.values()), strict=True):
+        page = BuiltPage(app.env, docname, edition_address(app.config))
+        target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
+        nbformat.write(handed_out(notebook, page, app.config.language), target)
 
 
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import parity
-from book.editions.storage import stored
+from book.editions.storage import NotebookError, stored
 
 
 def ko(text: str) -> nbformat.NotebookNode:
@@ -39,17 +39,17 @@ def test_the_lock_knows_every_pair(chapter: Path, notebook: nbformat.NotebookNod
 @pytest.mark.parametrize(
     ("korean", "english", "complaint"),
     [
-        ("# 제목", "## Title", "heading 'h1' in the Korean text only"),
-        ("(sec-a)=\n# 제목", "(sec-b)=\n# Title", "label 'sec-a' in the Korean text only"),
-        ("값 $z$", "value $y$", "formula 'z' in the Korean text only"),
-        ("$$\nz\n$$ (eq-a)", "$$\nz\n$$ (eq-b)", "label 'eq-b' in the English text only"),
-        ("`z`는", "`y` is", "code 'z' in the Korean text only"),
-        ("```python\nz\n```", "```python\ny\n```", r"code 'y\n' in the English text only"),
-        ("{eq}`eq-a`", "see below", "reference 'eq-a' in the Korean text only"),
-        ("{cite:p}`Lin2017`", "a paper", "reference 'Lin2017' in the Korean text only"),
-        ("[책](a.html)", "[book](b.html)", "link 'a.html' in the Korean text only"),
-        ("값은 0.25", "it is 0.52", "number '0.52' in the English text only"),
-        (":::{note}\n값은 3\n:::", ":::{note}\nit is 4\n:::", "number '3' in the Korean text only"),
+        ("# 제목", "## Title", "heading 'h1' in the 'ko' text only"),
+        ("(sec-a)=\n# 제목", "(sec-b)=\n# Title", "label 'sec-a' in the 'ko' text only"),
+        ("값 $z$", "value $y$", "formula 'z' in the 'ko' text only"),
+        ("$$\nz\n$$ (eq-a)", "$$\nz\n$$ (eq-b)", "label 'eq-b' in the 'en' text only"),
+        ("`z`는", "`y` is", "code 'z' in the 'ko' text only"),
+        ("```python\nz\n```", "```python\ny\n```", r"code 'y\n' in the 'en' text only"),
+        ("{eq}`eq-a`", "see below", "reference 'eq-a' in the 'ko' text only"),
+        ("{cite:p}`Lin2017`", "a paper", "reference 'Lin2017' in the 'ko' text only"),
+        ("[책](a.html)", "[book](b.html)", "link 'a.html' in the 'ko' text only"),
+        ("값은 0.25", "it is 0.52", "number '0.52' in the 'en' text only"),
+        (":::{note}\n값은 3\n:::", ":::{note}\nit is 4\n:::", "number '3' in the 'ko' text only"),
     ],
 )
 def test_a_difference_is_named(korean: str, english: str, complaint: str) -> None:
@@ -71,23 +71,26 @@ def test_words_and_punctuation_may_differ() -> None:
 @pytest.mark.parametrize(
     ("cells", "complaints"),
     [
-        ([ko("## 성질")], ["cell 1 (성질): its English twin, tagged 'en', is missing"]),
+        ([ko("## 성질")], ["cell 1 (성질): its twin, tagged 'en', is missing"]),
         (
             [ko("## 성질"), ko("끝"), en("the end"), ko("또")],
             [
-                "cell 1 (성질): its English twin, tagged 'en', is missing",
-                "cell 4 (under 성질): its English twin, tagged 'en', is missing",
+                "cell 1 (성질): its twin, tagged 'en', is missing",
+                "cell 4 (under 성질): its twin, tagged 'en', is missing",
             ],
         ),
         (
             [en("## Properties")],
-            ["cell 1 (Properties): its Korean twin, tagged 'ko', is missing"],
+            ["cell 1 (Properties): its twin, tagged 'ko', is missing"],
         ),
-        ([new_markdown_cell("text")], ["cell 1 (text): tag it 'ko' or 'en'"]),
+        (
+            [new_markdown_cell("text")],
+            ["cell 1 (text): tag it with its language, one of 'ko'"],
+        ),
         (
             [ko("그림"), new_code_cell("1", metadata={"mystnb": {"caption": {"ko": "가"}}})],
             [
-                "cell 1 (그림): its English twin, tagged 'en', is missing",
+                "cell 1 (그림): its twin, tagged 'en', is missing",
                 "code cell 2 (1), mystnb, caption: the text in 'en' is missing",
             ],
         ),
@@ -124,12 +127,12 @@ def save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 def test_a_change_of_one_side_points_to_the_other(save: Callable[..., None], ids: str) -> None:
     save(ko("하나"), en("one"))
     assert parity.review() == ([], [])
-    english = "chapter.ipynb, cell 1 (하나): the English text was changed; look at its Korean twin"
+    english = "chapter.ipynb, cell 1 (하나): the text in 'en' was changed; look at its twin in 'ko'"
     for _ in range(2):  # it says so until someone has looked
         save(ko("하나"), en("uno"), ids=ids)
         assert parity.review() == ([], [english])
     save(ko("일"), en("one"), ids=ids)
-    korean = "chapter.ipynb, cell 1 (일): the Korean text was changed; look at its English twin"
+    korean = "chapter.ipynb, cell 1 (일): the text in 'ko' was changed; look at its twin in 'en'"
     assert parity.review() == ([], [korean])
     parity.accept()
     assert parity.review() == ([], [])
@@ -166,6 +169,14 @@ def test_a_lock_is_read_as_it_was_written(save: Callable[..., None]) -> None:
     assert list(lock) == ["chapter.ipynb"]
     assert list(lock["chapter.ipynb"]) == ["a", "c/mystnb/figure/caption"]
     assert len(parity.LOCK.read_text().splitlines()) == 3, "one line for each pair"
+
+
+def test_a_merge_conflict_in_the_lock_is_named(save: Callable[..., None]) -> None:
+    save(ko("하나"), en("one"))
+    parity.accept()
+    parity.LOCK.write_text("<<<<<<< HEAD\n" + parity.LOCK.read_text())
+    with pytest.raises(NotebookError, match=r"'<<<<<<< HEAD'\. Was a merge conflict left in it"):
+        parity.review()
 
 
 def test_branches_that_edit_different_chapters_can_be_merged(

@@ -20,7 +20,8 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import init
 
 from book.editions import ROOT, extension
-from book.editions.__main__ import CONFIG, _taking_turns
+from book.editions.__main__ import _taking_turns
+from book.editions.config import CONFIG
 from book.editions.edition import LANGUAGES
 from book.editions.storage import stored, write_whole
 
