@@ -181,8 +181,8 @@ def training_panel(found: Comparison) -> Figure:
     Above left the curves of precision against recall, a line for each seed, with the points at 1/2
     (filled) and at the threshold tuned on the validation photographs (open). Above right the score:
     a mark for each seed, a bar from the lowest to the highest; half filled is after the watershed.
-    Below, one corner of the book's
-    photograph, under the first loss and under cross entropy, with the annotation's outlines.
+    Below, one corner of the book's photograph under the first loss and under cross entropy, with
+    the outlines of the annotation.
     """
     styles = dict(zip(found.losses, _LINES[len(found.losses) - 1], strict=True))
     figure, (left, right, *below) = panels(2, 2, 6.4)
