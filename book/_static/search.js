@@ -70,7 +70,7 @@ const book = (() => {
     if (isTop) pages[page].top = i;
     const names = fold(thing?.names.join("\n") ?? "");
     return {
-      page, anchor, heading, text, title,
+      page, anchor, heading, text, title, thing,
       isTop, isEntry: Boolean(defined), isCode: anchor.includes("."),
       folded: { heading: fold(heading), names, text: fold(text) },
     };
@@ -143,13 +143,14 @@ const searchBook = (query) => {
   const queryPairs = pairs(query);
   const likeness = (question) => 2 * [...question].filter((pair) => queryPairs.has(pair)).length
     / (question.size + queryPairs.size);
-  const enough = book.named.has(compact(query)) ? 0.9 : 0.6; // a mere name asks no question
-  const rated = book.places.map(({ page, isTop, isCode, isEntry, title, folded }, i) => {
+  const named = book.named.get(compact(query));
+  const enough = named ? 0.9 : 0.6; // a mere name asks no question
+  const rated = book.places.map(({ page, isTop, isCode, isEntry, title, thing, folded }, i) => {
     const { questions, top } = book.pages[page];
     const alike = isTop ? Math.max(0, ...questions.map(likeness)) : 0;
     const answer = alike > enough ? alike : 0;
     const together = isCode && folded.heading === fold(query.trim()) ? 2 * WEIGHT.exact
-      : (isTop || isEntry) && title === compact(query) ? WEIGHT.exact
+      : (isTop || isEntry) && (title === compact(query) || thing && thing === named) ? WEIGHT.exact
       : hits(phrase, folded.heading).length ? WEIGHT.heading
       : hits(phrase, folded.text).length ? 2 * WEIGHT.text : 0;
     let [score, held] = [WEIGHT.question * answer + together, answer || together ? 1 : 0];
