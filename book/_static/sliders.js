@@ -15,25 +15,27 @@
   const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
   const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 
-  // Logit figures: loss above, gradient below. Each curve is written for y = 1 and y = 0.
-  const logit = (sliders, positive, negative, top) => ({
+  // Logit figures: loss above, up to `top`, gradient below, from -steepest to steepest. Each curve is
+  // written for y = 1 and y = 0.
+  const logit = (sliders, positive, negative, top, steepest) => ({
     sliders,
     x: { label: "z", min: -6, max: 6 },
     panels: [
       { label: "ℓ(z)", min: 0, max: top, curves: { "y = 1": positive.loss, "y = 0": negative.loss } },
       {
-        label: "∂ℓ/∂z", min: -top / 2, max: top / 2,
+        label: "∂ℓ/∂z", min: -steepest, max: steepest,
         curves: { "y = 1": positive.gradient, "y = 0": negative.gradient },
       },
     ],
   });
 
   // One factor in front of each term of cross entropy.
-  const factors = (sliders, a, b, top) => logit(
+  const factors = (sliders, a, b, top, steepest) => logit(
     sliders,
     { loss: (z, s) => a(s) * softplus(-z), gradient: (z, s) => -a(s) * sigmoid(-z) },
     { loss: (z, s) => b(s) * softplus(z), gradient: (z, s) => b(s) * sigmoid(z) },
     top,
+    steepest,
   );
 
   // Focal loss of the class whose logit is u = z or -z; its gradient by u.
@@ -95,8 +97,8 @@
       ],
       reading: ({ z, y }) => ({ "p̂": sigmoid(z), "ℓ": crossEntropy(z, y), "∂ℓ/∂z": sigmoid(z) - y }),
     },
-    weighted: factors({ β: slider(0.1, 10, 0.1, 4) }, (s) => s.β, () => 1, 8),
-    balanced: factors({ β: slider(0, 1, 0.01, 0.9) }, (s) => s.β, (s) => 1 - s.β, 6),
+    weighted: factors({ β: slider(0.1, 8, 0.1, 4) }, (s) => s.β, () => 1, 12, 8),
+    balanced: factors({ β: slider(0, 1, 0.01, 0.9) }, (s) => s.β, (s) => 1 - s.β, 6, 1),
     focal: logit(
       { γ: slider(0, 5, 0.1, 2), α: slider(0, 1, 0.05, 0.5) },
       { loss: (z, s) => s.α * focal(z, s.γ), gradient: (z, s) => s.α * focalSlope(z, s.γ) },
@@ -105,6 +107,7 @@
         gradient: (z, s) => -(1 - s.α) * focalSlope(-z, s.γ),
       },
       3,
+      1.5,
     ),
     distance: {
       sliders: { "w₀": slider(0, 20, 0.5, 10), σ: slider(1, 15, 0.5, 5) },
