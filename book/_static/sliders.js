@@ -49,6 +49,31 @@
     return 1 - tp / (tp + α * Math.max(k - tp, 0) + β * (100 - tp));
   };
 
+  // Two discs, the target of radius TARGET and a prediction of radius rho, shifted: the area that
+  // both cover is that of two segments of circles.
+  const TARGET = 12;
+  const overlapOfDiscs = (shift, rho) => {
+    const own = Math.PI * TARGET ** 2, other = Math.PI * rho ** 2;
+    let common = 0;
+    if (shift <= Math.abs(TARGET - rho)) {
+      common = Math.min(own, other);
+    } else if (shift < TARGET + rho) {
+      const segment = (r, d) => r * r * Math.acos(d / r) - d * Math.sqrt(r * r - d * d);
+      const d = (shift ** 2 + TARGET ** 2 - rho ** 2) / (2 * shift);
+      common = segment(TARGET, d) + segment(rho, shift - d);
+    }
+    return { dc: (2 * common) / (own + other), j: common / (own + other - common) };
+  };
+
+  // An object of n pixels predicted with p̂, and FP more predicted with 1: the Dice loss, and the size
+  // of its gradient at one pixel of the object.
+  const PIXELS = 64 * 64;
+  const missedObject = (n, { FP, "p̂": p }) => {
+    const denominator = n * p + FP + n;
+    const loss = 1 - (2 * n * p) / denominator;
+    return { loss, pull: ((1 + loss) / denominator) * p * (1 - p) };
+  };
+
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
   const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
@@ -91,6 +116,47 @@
         label: "w(x)", min: 0, max: 24,
         curves: { w: (d, s) => 1 + s["w₀"] * Math.exp(-(d * d) / (2 * s.σ * s.σ)) },
       }],
+    },
+    overlap: {
+      sliders: { shift: slider(0, 40, 0.5, 6), "ρ": slider(2, 20, 0.5, 12) },
+      x: { label: "shift", min: 0, max: 40 },
+      at: "shift",
+      panels: [
+        {
+          label: "X, Y", height: 110,
+          paint: (group, { shift, "ρ": rho }, add) => {
+            add(group, "circle", { class: "area curve-0", cx: 150, cy: 55, r: 2 * TARGET });
+            add(group, "circle", { class: "area curve-1", cx: 150 + 2 * shift, cy: 55, r: 2 * rho });
+          },
+        },
+        {
+          label: "DC, J", min: 0, max: 1,
+          curves: {
+            DC: (shift, s) => overlapOfDiscs(shift, s["ρ"]).dc,
+            J: (shift, s) => overlapOfDiscs(shift, s["ρ"]).j,
+          },
+        },
+      ],
+      reading: ({ shift, "ρ": rho }) => {
+        const { dc, j } = overlapOfDiscs(shift, rho);
+        return { DC: dc, J: j };
+      },
+    },
+    dice: {
+      sliders: { n: slider(1, 400, 1, 30), FP: slider(0, 200, 5, 40), "p̂": slider(0.01, 0.99, 0.01, 0.3) },
+      x: { label: "n", min: 1, max: 400 },
+      at: "n",
+      panels: [
+        { label: "L", min: 0, max: 1, curves: { Dice: (n, s) => missedObject(n, s).loss } },
+        {
+          label: "log₁₀ N·|∂/∂z|", min: -2, max: 3,
+          curves: {
+            Dice: (n, s) => Math.log10(PIXELS * missedObject(n, s).pull),
+            CE: (n, s) => Math.log10(1 - s["p̂"]),
+          },
+        },
+      ],
+      reading: (s) => ({ L: missedObject(s.n, s).loss, "N·|∂L/∂z|": PIXELS * missedObject(s.n, s).pull }),
     },
     tversky: {
       sliders: { "|X|": slider(0, 200, 1, 80), α: slider(0, 1, 0.05, 0.3), β: slider(0, 1, 0.05, 0.7) },
