@@ -6,9 +6,9 @@ from .combine import CombinedLoss
 from .distance import (
     DistanceWeightedCrossEntropyLoss,
     distance_weighted_cross_entropy_loss,
-    two_nearest_distances,
     unet_weight_map,
 )
+from .geometry import two_nearest_distances
 from .lovasz import LovaszHingeLoss, LovaszSoftmaxLoss, lovasz_hinge_loss, lovasz_softmax_loss
 from .metrics import dice_score, jaccard_index
 from .pixel import (

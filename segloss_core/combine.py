@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .inputs import check_number
+from .checks import check_number
 from .module import check_batch_arguments
 
 

@@ -13,6 +13,19 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from .checks import (
+    check_bool,
+    check_choice,
+    check_class_vector,
+    check_ids,
+    check_number,
+    check_range,
+    check_tensor,
+    expect,
+    expect_shape,
+    peek,
+)
+
 Mode = Literal["binary", "multiclass", "multilabel"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 BinaryMode = Literal["binary", "multilabel"]
@@ -93,10 +106,10 @@ class Pixels(NamedTuple):
         images, channels, pixels = self.input.shape
         return images * (1 if self.mode == "multiclass" else channels) * pixels
 
-    def spread(self, name: str, x: Tensor) -> Tensor:
+    def flatten_map(self, name: str, x: Tensor) -> Tensor:
         """A tensor given per pixel, beside the flat pixel losses."""
         check_tensor(name, x, self.input.device)
-        return _spread(name, x, self.mode, self.shape)
+        return _flatten_map(name, x, self.mode, self.shape)
 
     def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
         """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
@@ -208,17 +221,17 @@ def find_valid(
                 f"got {ignore_index}"
             )
         wide = target if target.is_floating_point() else target.long()  # -100 is 156 in uint8
-        valid = _spread("target", wide != ignore_index, mode, shape)
+        valid = _flatten_map("target", wide != ignore_index, mode, shape)
     if mask is not None:
         check_tensor("mask", mask, target.device)
         if mask.dtype != torch.bool:
             raise TypeError(f"mask: expected a bool tensor, got {mask.dtype}")
-        keep = _spread("mask", mask, mode, shape)
+        keep = _flatten_map("mask", mask, mode, shape)
         valid = keep if valid is None else valid & keep
     return valid
 
 
-def _spread(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
+def _flatten_map(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
     """A map over the pixels as (B, 1, N), or as (B, C, N) in multilabel mode."""
     if x.shape == shape:
         return _by_channel(x) if mode == "multilabel" else _by_pixel(x)
@@ -240,105 +253,3 @@ def _by_pixel(x: Tensor) -> Tensor:
 def _by_channel(x: Tensor) -> Tensor:
     """(B, C, *) as (B, C, N); a view, for channels-last tensors too."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-
-
-def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
-    if not ok:
-        raise ValueError(f"{name}: expected {expected}, got shape {tuple(shape)}")
-
-
-def expect_shape(name: str, x: Tensor, *shapes: torch.Size) -> None:
-    """One of these shapes. Under torch.compile they may be symbols, which no message can show."""
-    if not any(x.shape == shape for shape in shapes):
-        expect(False, name, "shape " + " or ".join(f"{tuple(shape)}" for shape in shapes), x.shape)
-
-
-def check_bool(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected a bool, got {value!r}")
-
-
-def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        expected = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}: expected one of {expected}, got {value!r}")
-
-
-def refuse(name: str, value: object, mode: Mode) -> None:
-    """An option that this mode does not have."""
-    if value is not None:
-        raise ValueError(f"{name}: expected None in mode {mode!r}, got {value!r}")
-
-
-def check_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return value
-
-
-def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not (low <= value <= high and value < math.inf):
-        raise ValueError(f"{name}: expected a number in {_interval(low, high)}, got {value}")
-
-
-def check_tensor(name: str, value: object, device: torch.device | None = None) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
-    if device is not None and value.device != device:
-        raise ValueError(f"{name}: expected a tensor on {device}, got one on {value.device}")
-    return value
-
-
-def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> None:
-    """Class ids below `classes` on the valid pixels."""
-    ids = ids.long()
-    if valid is not None:
-        if not peek((((ids < 0) | (ids >= classes)) & valid).any()):
-            return
-        ids = torch.where(valid, ids, 0)
-    check_range(name, ids, 0, classes - 1, "class ids")
-
-
-def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
-    if x.numel() == 0 or x.dtype == torch.bool:
-        return
-    smallest, largest = (peek(end) for end in torch.aminmax(x))
-    if smallest is None or largest is None:
-        return
-    if not (low <= smallest and largest <= high and math.isfinite(largest)):  # also true of NaN
-        raise ValueError(
-            f"{name}: expected {what} in {_interval(low, high)}, "
-            f"got values from {smallest} to {largest}"
-        )
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{low}, {high}" + ("]" if math.isfinite(high) else ")")
-
-
-def peek(x: Tensor) -> float | None:
-    """The value of a scalar tensor, which waits for a GPU.
-
-    None where there is none to look at: under torch.compile, torch.export and vmap, and on fake
-    and meta tensors.
-    """
-    if torch.compiler.is_compiling():
-        return None
-    try:
-        return x.item()
-    except RuntimeError:
-        return None
-
-
-def check_class_vector(
-    name: str, value: object, device: torch.device, classes: int, high: float = math.inf
-) -> Tensor:
-    """A tensor (C,) of non-negative numbers."""
-    value = check_tensor(name, value, device)
-    expect_shape(name, value, torch.Size([classes]))
-    check_range(name, value, 0, high)
-    return value

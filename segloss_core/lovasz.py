@@ -9,21 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_bool, check_count
 from .fast import Kernel, evaluate, hinge_by_sort, softmax_by_bins, softmax_by_sort
-from .inputs import BINARY_MODES, BinaryMode, Pixels, check_bool, check_count, prepare
+from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
-from .reduction import Classes, Reduction, reduce_classes
-from .sums import (
-    Regions,
-    add_regions,
-    fill_empty,
-    gather_over_ranks,
-    ratio,
-    sum_over_ranks,
-    target_size,
-    total,
-    wide,
-)
+from .overlap import Regions, add_regions, target_size
+from .ranks import gather_over_ranks, sum_over_ranks
+from .reduction import Classes, Reduction, fill_empty, reduce_classes
+from .steps import bin_steps, jaccard_steps
+from .sums import total
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
@@ -211,7 +205,7 @@ def lovasz_softmax_loss(
 
     kernel: Kernel | None = softmax_by_sort(per_image)
     if bins is not None:
-        kernel = None if per_image else softmax_by_bins(bins, _bin_steps)
+        kernel = None if per_image else softmax_by_bins(bins, bin_steps)
     return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
 
 
@@ -269,19 +263,8 @@ def _lovasz_extension(
     ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
     foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
     foreground = foreground & (key.gather(-1, order) >= 0)
-    steps = _jaccard_steps(foreground, errors.dtype)
+    steps = jaccard_steps(foreground, errors.dtype)
     return (errors.gather(-1, order) * steps).sum(-1)  # eq-lovasz
-
-
-def _jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
-    """J_i - J_(i-1) of pixels in the order in which they turn wrong, from exact counts.
-
-    A foreground pixel leaves the intersection I, a background pixel joins the union U.
-    """
-    objects = foreground.sum(-1, keepdim=True)
-    hits = (objects - foreground.cumsum(-1)).to(dtype)
-    union = (objects + (~foreground).cumsum(-1)).to(dtype)
-    return torch.where(foreground, 1 / union, hits / union / (union - 1).clamp(min=1))
 
 
 def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:
@@ -310,25 +293,8 @@ def _binned_extension(
     if not per_image:
         counts = sum_over_ranks(counts.sum(1, keepdim=True), process_group)
 
-    fn_step, fp_step = (x.to(errors.dtype).expand(shape) for x in _bin_steps(counts))
+    fn_step, fp_step = (x.to(errors.dtype).expand(shape) for x in bin_steps(counts))
     steps = fp_step.gather(-1, level)
     steps = steps.scatter(1, label, fn_step.flatten(1).gather(1, own.squeeze(1)).unsqueeze(1))
     losses = (errors * steps).sum(-1)
     return losses if per_image else sum_over_ranks(losses.sum(0), process_group)
-
-
-def _bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """What one pixel of a bin adds to J, foreground and background, from the counts of both."""
-    # From the largest errors down: I and U before and after each bin.
-    new_fn, new_fp = counts.flip(-1).to(wide(counts)).unbind()
-    objects = new_fn.sum(-1, keepdim=True)
-    hits, union = objects - new_fn.cumsum(-1), objects + new_fp.cumsum(-1)
-    union_before = union - new_fp
-    growth = ratio(hits + new_fn, union_before) - ratio(hits, union)
-    # The means of 1 / U and of I / U^2 along the line.
-    fn_step = torch.where(
-        new_fp > 0, ratio(torch.log1p(ratio(new_fp, union_before)), new_fp), 1 / union
-    )
-    fp_step = ratio(growth - new_fn * fn_step, new_fp)
-
-    return fn_step.flip(-1), fp_step.flip(-1)

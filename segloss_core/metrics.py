@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .inputs import (
-    MODES,
-    Mode,
+from .checks import (
     check_choice,
     check_count,
     check_tensor,
     expect,
     expect_shape,
-    find_valid,
-    hard_mask,
     peek,
     refuse,
 )
+from .inputs import MODES, Mode, find_valid, hard_mask
+from .overlap import Regions, add_regions
+from .ranks import max_over_ranks
 from .reduction import Classes, Reduction, reduce_classes
-from .sums import Regions, add_regions, max_over_ranks, ratio, total, total_by_class
+from .sums import ratio, sum_by_class, total
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup
@@ -203,8 +202,8 @@ def _hard_sums(
     p, y = (hard_mask(name, x, mode, valid, C) for name, x in masks.items())
     one = (torch.ones_like(y) if valid is None else valid).float()
     if mode == "multiclass":
-        overlap = total_by_class(one * (p == y), y, int(C))
-        predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
+        overlap = sum_by_class(one * (p == y), y, int(C))
+        predicted, actual = sum_by_class(one, p, int(C)), sum_by_class(one, y, int(C))
     else:
         overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
     rows = torch.stack([overlap, predicted, actual])

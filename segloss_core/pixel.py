@@ -8,18 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_bool, check_choice, check_number, refuse
 from .fast import PowerOfError, parts
-from .inputs import (
-    BINARY_MODES,
-    BinaryMode,
-    Mode,
-    Pixels,
-    check_bool,
-    check_choice,
-    check_number,
-    prepare,
-    refuse,
-)
+from .inputs import BINARY_MODES, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
 from .sums import ratio

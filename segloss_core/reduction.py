@@ -8,9 +8,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from .checks import check_choice, check_class_vector, check_range, refuse
 from .fast import PowerOfError, evaluate
-from .inputs import Mode, Pixels, check_choice, check_class_vector, check_range, refuse
-from .sums import Regions, ratio, sum_over_ranks
+from .inputs import Mode, Pixels
+from .overlap import Regions
+from .ranks import sum_over_ranks
+from .sums import ratio
 
 Reduction = Literal["mean", "sum", "none"]
 Classes = Literal["present", "all"] | Sequence[int]
@@ -33,7 +36,7 @@ def reduce_pixels(
     check_choice("reduction", reduction, get_args(Reduction))
     weight = weight_map
     if pixel_weight is not None:
-        weight = pixels.spread("pixel_weight", pixel_weight)
+        weight = pixels.flatten_map("pixel_weight", pixel_weight)
         check_range("pixel_weight", pixels.select(weight), 0, torch.inf)
         weight = weight if weight_map is None else weight * weight_map
 
@@ -55,6 +58,14 @@ def reduce_pixels(
         return formula(pixels)
     beside = [x for x in (divisor, weight, *form.tensors) if isinstance(x, Tensor)]
     return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside, form.saved)
+
+
+def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:
+    """The loss of an empty class: its mean predicted probability, which always has a gradient.
+
+    With `smooth` the formula has a value of its own there, and keeps it.
+    """
+    return torch.where(regions.actual > 0, losses, regions.mean) if smooth == 0 else losses
 
 
 def reduce_classes(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .inputs import Mode, check_bool, check_number, prepare
+from .checks import check_bool, check_number
+from .inputs import Mode, prepare
 from .module import LossModule, options_of
-from .reduction import Classes, Reduction, reduce_classes
-from .sums import fill_empty, ratio, region_sums
+from .overlap import region_sums
+from .reduction import Classes, Reduction, fill_empty, reduce_classes
+from .sums import ratio
 
 if TYPE_CHECKING:  # torch may be built without it
     from torch.distributed import ProcessGroup

@@ -96,7 +96,7 @@ def test_images_of_a_batch_do_not_mix():
 def test_cost_hardly_grows_with_the_number_of_instances(way, growth, monkeypatch):
     """From 10 instances to 400: not at all, or with their logarithm (11 groups in place of 5)."""
     if way == "formula":
-        monkeypatch.setattr("segloss_core.distance.on_cpu", lambda ids: False)
+        monkeypatch.setattr("segloss_core.geometry.on_cpu", lambda ids: False)
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Count(TorchDispatchMode):

@@ -1,0 +1,88 @@
+"""What every overlap is made of: the sums of p y, p and y over a region, per class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .checks import check_bool
+from .fast import evaluate, overlap_sums
+from .inputs import Mode, Pixels
+from .ranks import sum_over_ranks
+from .sums import ratio, sum_by_class, total
+
+if TYPE_CHECKING:  # torch may be built without it
+    from torch.distributed import ProcessGroup
+
+
+class Regions(NamedTuple):
+    """What is known of the target's regions and the prediction's size: (C,), or (B, C)."""
+
+    actual: Tensor  # the sum of y
+    mean: Tensor  # of p, over the valid pixels
+    valid: Tensor  # number of pixels
+    mode: Mode
+    dtype: torch.dtype  # of the result
+    process_group: ProcessGroup | None  # over which a mean of images is still to be taken
+
+    @classmethod
+    def of(
+        cls,
+        sums: tuple[Tensor, Tensor, Tensor],
+        mode: Mode,
+        dtype: torch.dtype,
+        per_image: bool,
+        process_group: ProcessGroup | None,
+    ) -> Regions:
+        """From the sums of y and of p and the number of pixels."""
+        actual, mass, valid = sums
+        left = process_group if per_image else None
+        return cls(actual, ratio(mass, valid), valid, mode, dtype, left)
+
+
+def region_sums(
+    pixels: Pixels, per_image: bool, process_group: ProcessGroup | None, squared: bool = False
+) -> tuple[Tensor, Tensor, Regions]:
+    """The overlap of p and y, the size of p, and the rest, over the whole batch or per image."""
+
+    def formula(pixels: Pixels) -> Tensor:
+        p, y = pixels.probabilities, pixels.labels
+        if pixels.has_ids:
+            overlap = sum_by_class(p.gather(1, y), y, pixels.classes)
+        elif pixels.soft and not squared:
+            overlap = total(torch.minimum(p, y))  # eq-soft-overlap
+        else:
+            overlap = total(p * y)
+        mass, actual = total(p), target_size(pixels, squared)
+        return torch.stack([overlap, total(p * p) if squared else mass, actual, mass])
+
+    rows = evaluate(formula, None if squared else overlap_sums, pixels)
+    sums = add_regions(rows, pixels.valid_count(), per_image, process_group)
+    overlap, predicted, actual, mass, valid = sums
+    regions = Regions.of((actual, mass, valid), pixels.mode, pixels.dtype, per_image, process_group)
+    return overlap, predicted, regions
+
+
+def add_regions(
+    rows: Tensor, valid: Tensor, per_image: bool, process_group: ProcessGroup | None
+) -> tuple[Tensor, ...]:
+    """Sums of each image, (k, B, C), and its number of pixels, added over the batch and over the
+    ranks, unless `per_image`."""
+    check_bool("per_image", per_image)
+    valid = valid.to(rows.dtype).expand_as(rows[0])
+    if not per_image:
+        rows, valid = rows.sum(1), valid.sum(0)
+        if process_group is not None:  # in one message
+            both = sum_over_ranks(torch.cat([rows, valid.unsqueeze(0)]), process_group)
+            rows, valid = both[:-1], both[-1]
+    return *rows.unbind(), valid
+
+
+def target_size(pixels: Pixels, squared: bool = False) -> Tensor:
+    """The sum of y, or of its square: (B, C)."""
+    y = pixels.labels
+    if pixels.has_ids:
+        return sum_by_class(pixels.select(torch.ones_like(y)), y, pixels.classes)
+    return total(y * y if squared else y)
