@@ -66,7 +66,7 @@ def unet_weight_map(
     if class_weight is None:
         return 1 + border
     pair = check_class_vector("class_weight", class_weight, border.device, 2)
-    return pair[(instances > 0).long()] + border
+    return pair.to(border.dtype)[(instances > 0).long()] + border
 
 
 def distance_weighted_cross_entropy_loss(

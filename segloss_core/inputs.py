@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ BINARY_MODES: tuple[BinaryMode, ...] = get_args(BinaryMode)
 # Keeps log p finite at p = 0, and its slope below 1e12 (the bound torch's own BCE uses).
 LOG_EPS = 1e-12
 
+# Stands for an infinite logit where that times 0 would be NaN; no smaller one makes a difference.
+HUGE = 1e30
+
 
 class Pixels(NamedTuple):
     """One checked call: B images of C channels and N pixels."""
@@ -41,10 +44,19 @@ class Pixels(NamedTuple):
     input: Tensor  # (B, C, N), a view of what came where it can be; probabilities are in [0, 1]
     target: Tensor  # (B, 1, N) class ids, or (B, C, N); as it came
     valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
+    weight: Tensor | None  # multiplies the loss of a pixel, (B, 1, N) or (B, C, N); None: 1
     mode: Mode
     from_logits: bool
     soft: bool  # the target may lie between 0 and 1
     shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        return self[:4]
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        return self[4:]
 
     @property
     def has_ids(self) -> bool:
@@ -90,6 +102,11 @@ class Pixels(NamedTuple):
     def select(self, x: Tensor) -> Tensor:
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
         return x if self.valid is None else torch.where(self.valid, x, 0)
+
+    def cut(self, at: tuple[slice, ...]) -> Pixels:
+        """Some images, channels and pixels; class ids have the one channel."""
+        parts: list[Any] = [None if x is None else x[at] for x in self.tensors]
+        return Pixels(*parts, *self.options)
 
     def valid_count(self) -> Tensor:
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
@@ -138,8 +155,12 @@ def prepare(
     *,
     modes: Sequence[Mode] = MODES,
     hard: bool = False,
+    look: bool = True,
 ) -> Pixels:
-    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1."""
+    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1.
+
+    Without `look` that of the values of a target without class ids is left to `look_at_target`.
+    """
     check_choice("mode", mode, modes)
     check_tensor("input", input)
     check_tensor("target", target, input.device)
@@ -156,20 +177,26 @@ def prepare(
     scores = _by_pixel(input) if mode == "binary" else _by_channel(input)
     by_pixel = mode == "binary" or (mode == "multiclass" and not soft)
     labels = _by_pixel(target) if by_pixel else _by_channel(target)
-    pixels = Pixels(scores, labels, valid, mode, from_logits, soft, shape)
+    pixels = Pixels(scores, labels, valid, None, mode, from_logits, soft, shape)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
         check_range("input", pixels.scores, -slack, 1 + slack, "probabilities")
         pixels = pixels._replace(input=pixels.scores.clamp(0, 1))
     if pixels.has_ids:
         check_ids("target", labels, valid, pixels.classes)
-    elif soft and mode != "multiclass" and _is_hard(pixels.labels):
-        pixels = pixels._replace(soft=False)
-    else:
-        check_range("target", pixels.labels, 0, 1)
-        if soft and hard:
-            fractions = pixels.labels.frac()
-            check_range("target", fractions, 0, 0, "hard labels, so fractional parts")
+    elif look:
+        pixels = look_at_target(pixels, hard)
+    return pixels
+
+
+def look_at_target(pixels: Pixels, hard: bool = False) -> Pixels:
+    """Check the values of a target without class ids, and see whether they are 0 and 1 alone."""
+    y = pixels.labels
+    if pixels.soft and pixels.mode != "multiclass" and _is_hard(y):
+        return pixels._replace(soft=False)
+    check_range("target", y, 0, 1)
+    if pixels.soft and hard:
+        check_range("target", y.frac(), 0, 0, "hard labels, so fractional parts")
     return pixels
 
 

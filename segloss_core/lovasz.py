@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_bool, check_count
-from .fast import Kernel, evaluate, hinge_by_sort, softmax_by_bins, softmax_by_sort
+from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
 from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
@@ -101,13 +101,17 @@ def lovasz_hinge_loss(
         input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
     )
 
-    def losses(pixels: Pixels) -> Tensor:
-        margins = pixels.logits * (2 * pixels.labels - 1)
-        errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
-        return _lovasz_extension(errors, pixels, per_image, process_group)
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
+        z = pixels.logits
+        sign = torch.where(z.isnan(), torch.nan, 2 * pixels.labels - 1)  # so the slope is NaN too
+        errors = pixels.select(F.relu(1 - z * sign))  # eq-lovasz-hinge
+        return errors, errors
 
-    kernel = hinge_by_sort(per_image)
-    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
+    # A kernel sorts class by class, a formula all of them at once.
+    kernel = HingeBySort(per_image, saves=2 if pixels.classes == 1 else 1)
+    return _reduce(
+        errors_of, None, kernel, pixels, per_image, process_group, classes, weight, reduction
+    )
 
 
 class LovaszHingeLoss(LossModule):
@@ -196,17 +200,17 @@ def lovasz_softmax_loss(
     if bins is not None:
         check_count("bins", bins)
 
-    def losses(pixels: Pixels) -> Tensor:
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
         p, label = pixels.probabilities, pixels.labels
-        errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
-        if bins is None:
-            return _lovasz_extension(errors, pixels, per_image, process_group)
-        return _binned_extension(errors, pixels, per_image, process_group, bins)
+        errors = p.scatter(1, label, 1 - p.gather(1, label))  # eq-lovasz-errors
+        return pixels.select(errors), p
 
-    kernel: Kernel | None = softmax_by_sort(per_image)
+    kernel: Kernel | None = SoftmaxBySort(per_image)
     if bins is not None:
-        kernel = None if per_image else softmax_by_bins(bins, bin_steps)
-    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
+        kernel = None if per_image else SoftmaxByBins(bins)
+    return _reduce(
+        errors_of, bins, kernel, pixels, per_image, process_group, classes, weight, reduction
+    )
 
 
 class LovaszSoftmaxLoss(LossModule):
@@ -216,36 +220,37 @@ class LovaszSoftmaxLoss(LossModule):
     def __init__(self) -> None: ...
 
 
-def _reduce(
-    losses: Callable[[Pixels], Tensor],
+def _class_losses(
+    errors_of: Callable[[Pixels], tuple[Tensor, Tensor]],
     kernel: Kernel | None,
     pixels: Pixels,
     per_image: bool,
     process_group: ProcessGroup | None,
-    classes: Classes,
-    weight: Tensor | None,
-    reduction: Reduction,
-) -> Tensor:
-    """Losses of the classes, (C,) or (B, C), with empty ones filled, to the result."""
+    bins: int | None = None,
+) -> tuple[Tensor, Regions]:
+    """Losses, (C,) or (B, C), from errors and from that whose mean fills an empty class, (B, C, N)."""
     check_bool("per_image", per_image)
 
     def of_region(rows: Tensor) -> Tensor:
         return rows if per_image else rows.sum(0, keepdim=True)
 
     def formula(pixels: Pixels) -> Tensor:
-        mass, actual = total(pixels.probabilities), target_size(pixels)
-        found = losses(pixels).to(mass.dtype).expand(len(of_region(mass)), -1)
-        return torch.stack([found, of_region(mass), of_region(actual)])
+        errors, filling = errors_of(pixels)
+        if bins is None:
+            losses = _lovasz_extension(errors, pixels, per_image, process_group)
+        else:
+            losses = _binned_extension(errors, pixels, per_image, process_group, bins)
+        mass = of_region(total(filling))
+        return torch.stack(
+            [losses.to(mass.dtype).expand_as(mass), mass, of_region(target_size(pixels))]
+        )
 
-    kernel = kernel if process_group is None else None
-    saved = 2 if pixels.classes == 1 else 1  # a kernel sorts class by class
-    found, mass, actual = evaluate(formula, kernel, pixels, saved=saved)
+    found, mass, actual = evaluate(formula, kernel if process_group is None else None, pixels)
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
     actual, mass, valid = add_regions(rows, valid, per_image, process_group)
     sums = (actual, mass, valid)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
-    found = found if per_image else found[0]
-    return reduce_classes(fill_empty(found, regions), regions, classes, weight, reduction)
+    return fill_empty(found if per_image else found[0], regions), regions
 
 
 def _lovasz_extension(
@@ -262,9 +267,12 @@ def _lovasz_extension(
     order = key.argsort(-1, descending=True)
     ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
     foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
-    foreground = foreground & (key.gather(-1, order) >= 0)
-    steps = jaccard_steps(foreground, errors.dtype)
-    return (errors.gather(-1, order) * steps).sum(-1)  # eq-lovasz
+    foreground = foreground & ~(key.gather(-1, order) < 0)  # an error of NaN is no void pixel
+    union = foreground.sum(-1, keepdim=True) + (~foreground).cumsum(-1)
+    rank = torch.arange(1, order.shape[-1] + 1, device=order.device)
+    steps = jaccard_steps(foreground.to(errors.dtype), union, rank)
+    losses = errors.gather(-1, order) * steps
+    return torch.where(steps == 0, 0, losses).sum(-1)  # eq-lovasz, also with an infinite error
 
 
 def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:

@@ -98,7 +98,7 @@ def dice_loss(
 
     Chapter: Dice loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     check_bool("squared", squared)
     check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group, squared)
@@ -192,7 +192,7 @@ def jaccard_loss(
 
     Chapter: overlap measures.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group)
     union = predicted + regions.actual - overlap
@@ -295,7 +295,7 @@ def tversky_loss(
 
     Chapter: Tversky loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     check_number("alpha", alpha)
     check_number("beta", beta)
     check_number("gamma", gamma)
@@ -318,4 +318,4 @@ def _power(x: Tensor, exponent: float) -> Tensor:
     """x^exponent for x >= 0, with slope 0 where x is 0 (or below it by rounding)."""
     if exponent == 1:
         return x
-    return torch.where(x > 0, torch.where(x > 0, x, 1) ** exponent, 0)
+    return torch.where(x <= 0, 0, torch.where(x <= 0, 1, x) ** exponent)

@@ -21,7 +21,8 @@ def ratio(numerator: Tensor, denominator: Tensor | float) -> Tensor:
     """The quotient, and 0 (with gradient 0) where the denominator is 0."""
     if not isinstance(denominator, Tensor):
         return numerator / (denominator or torch.inf)
-    return numerator / torch.where(denominator > 0, denominator, torch.inf)
+    denominator = denominator.to(numerator.dtype)  # of counts, infinity has torch's default dtype
+    return numerator / torch.where(denominator == 0, torch.inf, denominator)
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:
