@@ -109,9 +109,8 @@ def lovasz_hinge_loss(
 
     # A kernel sorts class by class, a formula all of them at once.
     kernel = HingeBySort(per_image, saves=2 if pixels.classes == 1 else 1)
-    return _reduce(
-        errors_of, None, kernel, pixels, per_image, process_group, classes, weight, reduction
-    )
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszHingeLoss(LossModule):
@@ -208,9 +207,8 @@ def lovasz_softmax_loss(
     kernel: Kernel | None = SoftmaxBySort(per_image)
     if bins is not None:
         kernel = None if per_image else SoftmaxByBins(bins)
-    return _reduce(
-        errors_of, bins, kernel, pixels, per_image, process_group, classes, weight, reduction
-    )
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group, bins)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszSoftmaxLoss(LossModule):
@@ -228,7 +226,7 @@ def _class_losses(
     process_group: ProcessGroup | None,
     bins: int | None = None,
 ) -> tuple[Tensor, Regions]:
-    """Losses, (C,) or (B, C), from errors and from that whose mean fills an empty class, (B, C, N)."""
+    """Losses of the classes, from the errors and from that whose mean fills an empty class."""
     check_bool("per_image", per_image)
 
     def of_region(rows: Tensor) -> Tensor:
