@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from .checks import check_positive, check_range, check_tensor, peek
-from .fast import on_cpu, two_nearest
+from .fast import on_cpu
+from .fast.distance import two_nearest
 from .inputs import signed
 
 

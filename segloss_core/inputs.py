@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -41,6 +41,9 @@ LOG_EPS = 1e-12
 # Torch can do next to nothing with these.
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
+# Stands for an infinite logit where that times 0 would be NaN; no smaller one makes a difference.
+HUGE = 1e30
+
 
 class Pixels(NamedTuple):
     """One checked call: B images of C channels and N pixels."""
@@ -48,10 +51,19 @@ class Pixels(NamedTuple):
     input: Tensor  # (B, C, N), a view of what came where it can be; probabilities are in [0, 1]
     target: Tensor  # (B, 1, N) class ids, or (B, C, N); as it came
     valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
+    weight: Tensor | None  # multiplies the loss of a pixel, (B, 1, N) or (B, C, N); None: 1
     mode: Mode
     from_logits: bool
     soft: bool  # the target may lie between 0 and 1
     shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        return self[:4]
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        return self[4:]
 
     @property
     def has_ids(self) -> bool:
@@ -78,10 +90,9 @@ class Pixels(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        """Finite but for NaN: ±inf, which models give to impossible classes, would make NaN."""
-        if self.from_logits:
-            largest = torch.finfo(self.dtype).max / 4  # so that differences are finite, too
-            return self.scores.nan_to_num(torch.nan, largest, -largest)
+        if self.from_logits:  # a softmax would make NaN of differences of infinite logits
+            several = self.mode == "multiclass"
+            return self.scores.nan_to_num(torch.nan, HUGE, -HUGE) if several else self.scores
         p = self.scores
         # At least the smallest normal number of a half, so that the slope fits it as well.
         eps = max(LOG_EPS, torch.finfo(self.input.dtype).tiny)
@@ -101,6 +112,11 @@ class Pixels(NamedTuple):
     def select(self, x: Tensor) -> Tensor:
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
         return x if self.valid is None else torch.where(self.valid, x, 0)
+
+    def cut(self, at: tuple[slice, ...]) -> Pixels:
+        """Some images, channels and pixels; class ids have the one channel."""
+        parts: list[Any] = [None if x is None else x[at] for x in self.tensors]
+        return Pixels(*parts, *self.options)
 
     def valid_count(self) -> Tensor:
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
@@ -149,8 +165,12 @@ def prepare(
     *,
     modes: Sequence[Mode] = MODES,
     hard: bool = False,
+    look: bool = True,
 ) -> Pixels:
-    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1."""
+    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1.
+
+    Without `look` that of the values of a target without class ids is left to `look_at_target`.
+    """
     check_choice("mode", mode, modes)
     check_tensor("input", input)
     target = signed(check_tensor("target", target, input.device))
@@ -170,31 +190,31 @@ def prepare(
     scores = _by_pixel(input) if mode == "binary" else _by_channel(input)
     by_pixel = mode == "binary" or (mode == "multiclass" and not soft)
     labels = _by_pixel(target) if by_pixel else _by_channel(target)
-    pixels = Pixels(scores, labels, valid, mode, from_logits, soft, shape)
+    pixels = Pixels(scores, labels, valid, None, mode, from_logits, soft, shape)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
         remedy = "logits go with from_logits=True"
         check_range("input", pixels.scores, 0, 1, "probabilities", slack, remedy)
         pixels = pixels._replace(input=pixels.select(scores).clamp(0, 1))
-    return _check_target(pixels, ignore_index, hard)
-
-
-def _check_target(pixels: Pixels, ignore_index: int | None, hard: bool) -> Pixels:
-    """The values of the target; floats that are seen to be 0 and 1 alone are not `soft`."""
+    if ignore_index == 255 and mode != "multiclass":
+        _warn_of_void_foreground(target)
     if pixels.has_ids:
-        check_ids("target", pixels.target, pixels.valid, pixels.classes)
-        return pixels
+        check_ids("target", labels, valid, pixels.classes)
+    elif look:
+        pixels = look_at_target(pixels, hard)
+    return pixels
+
+
+def look_at_target(pixels: Pixels, hard: bool = False) -> Pixels:
+    """Check the values of a target without class ids, and see whether they are 0 and 1 alone."""
     y = pixels.labels
     if pixels.soft and pixels.mode != "multiclass" and _is_hard(y):
-        pixels, largest = pixels._replace(soft=False), None
-    else:
-        largest = check_range("target", y, 0, 1)
+        return pixels._replace(soft=False)
+    check_range("target", y, 0, 1)
     if pixels.soft and hard:
         check_range("target", y.frac(), 0, 0, "hard labels, so fractional parts")
-    if pixels.soft and pixels.mode == "multiclass":
+    if pixels.mode == "multiclass":
         _check_rows(pixels)
-    if ignore_index == 255 and not largest:
-        _warn_of_void_foreground(pixels)
     return pixels
 
 
@@ -209,20 +229,21 @@ def _check_rows(pixels: Pixels) -> None:
         )
 
 
-def _warn_of_void_foreground(pixels: Pixels) -> None:
+def _warn_of_void_foreground(target: Tensor) -> None:
     """A mask of 0 and 255, whose foreground `ignore_index=255` takes away, looks like this.
 
     So does a batch without foreground in which every image has void pixels: no error, then.
     """
-    if pixels.valid is None or pixels.target.numel() == 0:
-        return
-    void_in_every_image = (~pixels.valid).flatten(1).any(1).all()
-    if peek(void_in_every_image & pixels.valid.any() & ~pixels.labels.any()):
+    for pixels in (target.flatten()[::61], target):  # a few tell where there is foreground
+        found = peek(((pixels != 0) & (pixels != 255)).any())
+        if found is None or found:
+            return
+    if target.numel() > 0 and peek((target == 255).flatten(1).any(1).all() & (target == 0).any()):
         warnings.warn(
-            "target: no valid pixel is 1, and every image has pixels of 255, which ignore_index="
-            "255 makes void. If 255 is the foreground of these masks, give target == 255 and no "
-            "ignore_index; if it is not, mask=(target != 255) says so without this question",
-            stacklevel=5,
+            "target: nothing but 0 and 255, and ignore_index=255 makes pixels of every image void. "
+            "If 255 is the foreground of these masks, give target == 255 and no ignore_index; if "
+            "it is not, mask=(target != 255) says so without this question",
+            stacklevel=4,
         )
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import Vector, check_bool, check_count, check_group
-from .fast import Kernel, evaluate, hinge_by_sort, softmax_by_bins, softmax_by_sort
+from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
 from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
@@ -69,13 +69,16 @@ def lovasz_hinge_loss(
         input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
     )
 
-    def errors(pixels: Pixels) -> Tensor:
-        margins = pixels.logits * (2 * pixels.labels - 1)
-        return pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
+        z = pixels.logits
+        sign = torch.where(z.isnan(), torch.nan, 2 * pixels.labels - 1)  # so the slope is NaN too
+        errors = pixels.select(F.relu(1 - z * sign))  # eq-lovasz-hinge
+        return errors, errors
 
-    kernel = hinge_by_sort(per_image)
-    found, regions = _extension(errors, None, kernel, pixels, per_image, process_group)
-    return reduce_classes(fill_empty(found, regions), regions, classes, weight, reduction)
+    # A kernel sorts class by class, a formula all of them at once.
+    kernel = HingeBySort(per_image, saves=2 if pixels.classes == 1 else 1)
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszHingeLoss(LossModule):
@@ -136,15 +139,16 @@ def lovasz_softmax_loss(
     )
     bins = None if bins is None else check_count("bins", bins)
 
-    def errors(pixels: Pixels) -> Tensor:
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
         p, label = pixels.probabilities, pixels.labels
-        return pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
+        errors = p.scatter(1, label, 1 - p.gather(1, label))  # eq-lovasz-errors
+        return pixels.select(errors), p
 
-    kernel: Kernel | None = softmax_by_sort(per_image)
+    kernel: Kernel | None = SoftmaxBySort(per_image)
     if bins is not None:
-        kernel = None if per_image else softmax_by_bins(bins, bin_steps)
-    found, regions = _extension(errors, bins, kernel, pixels, per_image, process_group)
-    return reduce_classes(fill_empty(found, regions), regions, classes, weight, reduction)
+        kernel = None if per_image else SoftmaxByBins(bins)
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group, bins)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszSoftmaxLoss(LossModule):
@@ -154,15 +158,15 @@ class LovaszSoftmaxLoss(LossModule):
     def __init__(self) -> None: ...
 
 
-def _extension(
-    errors: Callable[[Pixels], Tensor],
-    bins: int | None,
+def _class_losses(
+    errors_of: Callable[[Pixels], tuple[Tensor, Tensor]],
     kernel: Kernel | None,
     pixels: Pixels,
     per_image: bool,
     process_group: ProcessGroup | None,
+    bins: int | None = None,
 ) -> tuple[Tensor, Regions]:
-    """The extension at errors (B, C, N), and the regions, whose mean is that of the errors."""
+    """Losses of the classes, from the errors and from that whose mean fills an empty class."""
     check_bool("per_image", per_image)
     check_group(process_group)
 
@@ -170,21 +174,21 @@ def _extension(
         return rows if per_image else rows.sum(0, keepdim=True)
 
     def formula(pixels: Pixels) -> Tensor:
-        m = errors(pixels)
+        errors, filling = errors_of(pixels)
         if bins is None:
-            found = _lovasz_extension(m, pixels, per_image, process_group)
+            losses = _lovasz_extension(errors, pixels, per_image, process_group)
         else:
-            found = _binned_extension(m, pixels, per_image, process_group, bins)
-        mass, actual = of_region(total(m)), of_region(target_size(pixels))
-        return torch.stack([found.to(mass.dtype).expand_as(mass), mass, actual])
+            losses = _binned_extension(errors, pixels, per_image, process_group, bins)
+        mass = of_region(total(filling))
+        return torch.stack(
+            [losses.to(mass.dtype).expand_as(mass), mass, of_region(target_size(pixels))]
+        )
 
-    kernel = kernel if process_group is None else None
-    saved = 2 if pixels.classes == 1 else 1  # a kernel sorts class by class
-    found, mass, actual = evaluate(formula, kernel, pixels, saved=saved)
+    found, mass, actual = evaluate(formula, kernel if process_group is None else None, pixels)
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
     sums = add_regions(rows, valid, per_image, process_group)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
-    return found if per_image else found[0], regions
+    return fill_empty(found if per_image else found[0], regions), regions
 
 
 def _lovasz_extension(
@@ -201,9 +205,12 @@ def _lovasz_extension(
     order = key.argsort(-1, descending=True)
     ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
     foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
-    foreground = foreground & (key.gather(-1, order) >= 0)
-    steps = jaccard_steps(foreground, errors.dtype)
-    return (errors.gather(-1, order) * steps).sum(-1)  # eq-lovasz
+    foreground = foreground & ~(key.gather(-1, order) < 0)  # an error of NaN is no void pixel
+    union = foreground.sum(-1, keepdim=True) + (~foreground).cumsum(-1)
+    rank = torch.arange(1, order.shape[-1] + 1, device=order.device)
+    steps = jaccard_steps(foreground.to(errors.dtype), union, rank)
+    losses = errors.gather(-1, order) * steps
+    return torch.where(steps == 0, 0, losses).sum(-1)  # eq-lovasz, also with an infinite error
 
 
 def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:

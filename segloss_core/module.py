@@ -73,7 +73,7 @@ class LossModule(nn.Module):
             memo[id(group)] = group
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
-        copied.__setstate__(copy.deepcopy(vars(self), memo))
+        vars(copied).update(copy.deepcopy(vars(self), memo))
         return copied
 
     def _stored(self) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class LossModule(nn.Module):
         vectors = [stored[name] for name in VECTORS if name != "class_weight" and name in stored]
         sizes = [len(x) for x in vectors if isinstance(x, Tensor) and x.ndim > 0]
         if isinstance(stored.get("classes"), (list, tuple)):
-            sizes += [1 + c for c in stored["classes"] if isinstance(c, numbers.Integral)]
-        spacing = stored.get("spacing")
+            sizes += [1 + int(c) for c in stored["classes"] if isinstance(c, numbers.Integral)]
+        spacing: Any = stored.get("spacing")
         space = [1] * (len(spacing) if hasattr(spacing, "__len__") else 0)
         ids = torch.zeros(1, *space, dtype=torch.long, device=device)
         channels = [] if str(stored["mode"]) == "binary" else [max([2, *sizes])]

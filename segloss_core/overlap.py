@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .checks import check_bool, check_group
-from .fast import evaluate, overlap_sums
-from .inputs import Mode, Pixels
+from .fast import OverlapSums, evaluate
+from .inputs import Mode, Pixels, look_at_target
 from .ranks import ProcessGroup, sum_over_ranks
 from .sums import ratio, sum_by_class, total
 
@@ -42,9 +42,14 @@ class Regions(NamedTuple):
 def region_sums(
     pixels: Pixels, per_image: bool, process_group: ProcessGroup | None, squared: bool = False
 ) -> tuple[Tensor, Tensor, Regions]:
-    """The overlap of p and y, the size of p, and the rest, over the whole batch or per image."""
+    """The overlap of p and y, the size of p, and the rest, over the whole batch or per image.
+
+    The target's values are still to be looked at.
+    """
 
     def formula(pixels: Pixels) -> Tensor:
+        if not pixels.has_ids:
+            pixels = look_at_target(pixels)
         p, y = pixels.probabilities, pixels.labels
         if pixels.has_ids:
             overlap = sum_by_class(p.gather(1, y), y, pixels.classes)
@@ -55,7 +60,8 @@ def region_sums(
         mass, actual = total(p), target_size(pixels, squared)
         return torch.stack([overlap, total(p * p) if squared else mass, actual, mass])
 
-    rows = evaluate(formula, None if squared else overlap_sums, pixels)
+    by_kernel = not squared and (pixels.has_ids or pixels.mode != "multiclass")
+    rows = evaluate(formula, OverlapSums() if by_kernel else None, pixels)
     sums = add_regions(rows, pixels.valid_count(), per_image, process_group)
     overlap, predicted, actual, mass, valid = sums
     regions = Regions.of((actual, mass, valid), pixels.mode, pixels.dtype, per_image, process_group)

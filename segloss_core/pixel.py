@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -9,11 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import Vector, check_bool, check_choice, check_number, refuse
-from .fast import PowerOfError, parts
-from .inputs import BINARY_MODES, BinaryMode, Mode, Pixels, prepare
+from .fast import FocalForm, tiles
+from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
 from .sums import ratio
+
+LOG_2 = math.log(2)
 
 Normalizer = Literal["pixels", "positives"]
 
@@ -74,25 +77,31 @@ def pixel_cross_entropy(
     pos_weight: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The cross entropy of each pixel, (B, 1, N) or (B, C, N), by torch's own losses."""
-    z, y = pixels.logits, pixels.labels
+    """The cross entropy of each pixel, (B, 1, N) or (B, C, N)."""
     if pixels.mode == "multiclass":
+        z, y = pixels.logits, pixels.labels
         y = y.squeeze(1) if pixels.has_ids else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
-    if label_smoothing > 0:
-        y = y + label_smoothing * (0.5 - y)
-    return F.binary_cross_entropy_with_logits(z, y, weight, reduction="none", pos_weight=pos_weight)
+    return _binary_losses(pixels, _pair(pixels, weight, pos_weight), smoothing=label_smoothing)
 
 
 def cross_entropy_form(
     pixels: Pixels, weight: Tensor | None = None, pos_weight: Tensor | None = None
-) -> PowerOfError | None:
+) -> FocalForm:
     if pixels.mode == "multiclass":
-        return PowerOfError(class_weight=weight)
-    low, high = (1.0 if w is None else w for w in (weight, pos_weight))
-    plain = weight is None and pos_weight is None
-    return PowerOfError(pair=None if plain else (low, low * high))
+        return FocalForm(class_weight=weight)
+    return FocalForm(pair=_pair(pixels, weight, pos_weight))
+
+
+def _pair(
+    pixels: Pixels, weight: Tensor | None, pos_weight: Tensor | None
+) -> tuple[Tensor, Tensor] | None:
+    """The weights of y = 0 and of y = 1; None: 1 and 1."""
+    if weight is None and pos_weight is None:
+        return None
+    low = pixels.input.new_ones((), dtype=pixels.dtype) if weight is None else weight
+    return low, low if pos_weight is None else low * pos_weight
 
 
 class CrossEntropyLoss(LossModule):
@@ -204,10 +213,9 @@ def balanced_cross_entropy_loss(
         b = pixels.per_class("beta", beta, high=1)
 
     def losses(pixels: Pixels) -> Tensor:
-        z, y = pixels.logits, pixels.labels
-        return -(b * y * F.logsigmoid(z) + (1 - b) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
+        return _binary_losses(pixels, (1 - b, b))  # eq-balanced
 
-    form = PowerOfError(pair=(1 - b, b), saved=2)
+    form = FocalForm(pair=(1 - b, b), saves=2)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
@@ -272,19 +280,13 @@ def focal_loss(
         share = pixels.per_class("alpha", alpha, high=1)
         pair = (1 - share, share)
 
-    # (1 - p)^gamma is exp(gamma log(1 - p)): its slope stays finite at p = 1 for gamma < 1.
     def losses(pixels: Pixels) -> Tensor:
-        if mode == "multiclass":
-            y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
-            return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
-        z, y = pixels.logits, pixels.labels
-        log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
-        low, high = pair or (1, 1)
-        positive = high * (gamma * log_q).exp() * y * log_p  # eq-focal
-        negative = low * (gamma * log_p).exp() * (1 - y) * log_q
-        return -(positive + negative)
+        if mode != "multiclass":
+            return _binary_losses(pixels, pair, gamma)  # eq-focal
+        y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
+        return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
 
-    form = PowerOfError(gamma, weight, pair, saved=8)
+    form = FocalForm(gamma, weight, pair, saves=8)
     divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
     return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
@@ -294,6 +296,45 @@ class FocalLoss(LossModule):
 
     @options_of(focal_loss)
     def __init__(self) -> None: ...
+
+
+def _binary_losses(
+    pixels: Pixels,
+    pair: tuple[Tensor, Tensor] | None,
+    gamma: float = 0.0,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """high y q^gamma (-log p) - low (1 - y) p^gamma log q, p = sigmoid(z) and q = 1 - p.
+
+    The pair is (low, high); None: 1 and 1.
+    """
+    z, y = pixels.logits, pixels.labels
+    if not pixels.soft and smoothing == 0:  # one of the two is 0
+        losses = _loss_of_error(z * torch.rsub(y, 1, alpha=2), gamma)
+        return losses if pair is None else losses * torch.lerp(*pair, y)
+    y = y + smoothing * (0.5 - y)
+    low, high = pair or (1, 1)
+    positive, negative = high * y, low * (1 - y)
+    # An infinite logit on the right side costs nothing, though the other summand is 0 times inf.
+    return torch.where(positive == 0, 0, positive * _loss_of_error(-z, gamma)) + torch.where(
+        negative == 0, 0, negative * _loss_of_error(z, gamma)
+    )
+
+
+def _loss_of_error(z: Tensor, gamma: float) -> Tensor:
+    """q^gamma (-log p), where z is the logit of q, the probability of the wrong label.
+
+    As exp(gamma log q) its slope stays finite at q = 0, for gamma < 1 too.
+    """
+    if gamma == 0:
+        return _softplus(z)
+    z = torch.minimum(z, z.new_full((), HUGE))
+    return torch.exp(-gamma * _softplus(-z)) * _softplus(z)
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """log(1 + e^z), which is -log p where z is the logit of 1 - p."""
+    return F.softplus(z, threshold=40)  # from there on it is z to the last digit
 
 
 def _class_weight(pixels: Pixels, weight: Vector | None) -> Tensor | None:
@@ -319,7 +360,7 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
         return None
     if pixels.mode == "multiclass":
-        sums = [_weights_of(part, weight).sum() for part in parts(pixels)]
+        sums = [_weights_of(tile, weight).sum() for tile in tiles(pixels)]
         return torch.stack(sums).sum() if sums else pixels.input.new_zeros(())
     return (weight.squeeze(-1) * pixels.valid_count()).sum()
 
@@ -351,9 +392,12 @@ def _focal_terms(
     log_p = z.log_softmax(1)
     if pixels.has_ids:
         label = pixels.labels
-        rest = log_p.scatter(1, label, -torch.inf)
-        own = 1.0 if weight is None else weight[label]
-        return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), own
+        own = log_p.gather(1, label).clamp(min=-HUGE)
+        rest = log_p.clamp(min=-HUGE).scatter(1, label, -HUGE).logsumexp(1, keepdim=True)
+        # The sum over the others keeps the digits of q where p is near 1. Where p is near 0 its
+        # slope would be lost among those of the others.
+        log_q = torch.where(own < -LOG_2, torch.log1p(-own.clamp(max=-LOG_2).exp()), rest)
+        return 1.0, own, log_q, 1.0 if weight is None else weight[label]
     # Only the largest p can be near 1, where log(1 - p) needs the sum over the other classes.
     top = log_p.argmax(1, keepdim=True)
     rest = log_p.scatter(1, top, -torch.inf)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from .checks import Vector, check_choice, check_class_vector, check_int, check_range, refuse
-from .fast import PowerOfError, evaluate
+from .fast import FocalForm, evaluate
 from .inputs import Pixels
 from .overlap import Regions
 from .ranks import sum_over_ranks
@@ -25,7 +26,7 @@ def reduce_pixels(
     reduction: Reduction,
     pixel_weight: Tensor | None = None,
     normalizer: Tensor | None = None,
-    form: PowerOfError | None = None,
+    form: FocalForm | None = None,
     weight_map: Tensor | None = None,
 ) -> Tensor:
     """Pixel losses to the result; the mean divides by `normalizer`, else by the valid pixels.
@@ -39,10 +40,13 @@ def reduce_pixels(
         weight = pixels.flatten_map("pixel_weight", pixel_weight)
         check_range("pixel_weight", pixels.select(weight), 0, torch.inf)
         weight = weight if weight_map is None else weight * weight_map
+    pixels = pixels._replace(weight=weight)
 
     def weighted(pixels: Pixels) -> Tensor:
         found = losses(pixels)
-        return pixels.select(found if weight is None else found * weight)
+        return pixels.select(
+            found if pixels.weight is None else found * pixels.weight.to(found.dtype)
+        )
 
     if reduction == "none":
         return weighted(pixels).reshape(pixels.shape)
@@ -54,19 +58,15 @@ def reduce_pixels(
     def formula(pixels: Pixels) -> Tensor:
         return ratio(weighted(pixels).sum(), divisor)
 
-    if form is None:
-        return formula(pixels)
-    beside = [x for x in (divisor, weight, *form.tensors) if isinstance(x, Tensor)]
-    return evaluate(formula, form.kernel(pixels.mode, divisor, weight), pixels, beside, form.saved)
+    return evaluate(formula, form and replace(form, divisor=divisor), pixels)
 
 
 def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:
     """The loss of an empty class: its mean error (probability), which always has a gradient.
 
-    With `smooth` the formula has a value of its own there, and keeps it. Rounding can leave a loss
-    just below 0.
+    With `smooth` the formula has a value of its own there, and keeps it.
     """
-    losses = losses.clamp(min=0)
+    losses = losses - losses.detach().clamp(max=0)  # rounding may take a loss below 0
     return torch.where(regions.actual > 0, losses, regions.mean) if smooth == 0 else losses
 
 

@@ -61,7 +61,7 @@ def dice_loss(
 
     Chapter: Dice loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     check_bool("squared", squared)
     smooth = check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group, squared)
@@ -122,7 +122,7 @@ def jaccard_loss(
 
     Chapter: overlap measures.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     smooth = check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group)
     union = predicted + regions.actual - overlap
@@ -192,7 +192,7 @@ def tversky_loss(
 
     Chapter: Tversky loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     alpha, beta = check_number("alpha", alpha), check_number("beta", beta)
     gamma, smooth = check_number("gamma", gamma), check_number("smooth", smooth)
     tp, predicted, regions = region_sums(pixels, per_image, process_group)
@@ -213,5 +213,4 @@ def _power(x: Tensor, exponent: float) -> Tensor:
     """x^exponent for x >= 0, with slope 0 where x is 0 (or below it by rounding)."""
     if exponent == 1:
         return x
-    none = x <= 0  # false for NaN, which stays
-    return torch.where(none, 0, torch.where(none, 1, x) ** exponent)
+    return torch.where(x <= 0, 0, torch.where(x <= 0, 1, x) ** exponent)

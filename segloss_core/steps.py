@@ -8,15 +8,15 @@ from torch import Tensor
 from .sums import ratio, sum_dtype
 
 
-def jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
+def jaccard_steps(y: Tensor, union: Tensor, rank: Tensor) -> Tensor:
     """J_i - J_(i-1) of pixels in the order in which they turn wrong, from exact counts.
 
-    A foreground pixel leaves the intersection I, a background pixel joins the union U.
+    y is 1 for foreground, which leaves the intersection I; background joins the union U. So I is
+    what remains of the U after a pixel less its rank, from 1.
     """
-    objects = foreground.sum(-1, keepdim=True)
-    hits = (objects - foreground.cumsum(-1)).to(dtype)
-    union = (objects + (~foreground).cumsum(-1)).to(dtype)
-    return torch.where(foreground, 1 / union, hits / union / (union - 1).clamp(min=1))
+    hits, union = (union - rank).to(y.dtype), union.to(y.dtype)
+    of_background = hits.div_((union - 1).clamp_(min=1))
+    return of_background.lerp_(y.new_ones(()), y).div_(union)  # eq-lovasz-steps
 
 
 def bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +29,7 @@ def bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
     growth = ratio(hits + new_fn, union_before) - ratio(hits, union)
     # The means of 1 / U and of I / U^2 along the line.
     fn_step = torch.where(
-        new_fp > 0, ratio(torch.log1p(ratio(new_fp, union_before)), new_fp), 1 / union
+        new_fp > 0, ratio(torch.log1p(ratio(new_fp, union_before)), new_fp), 1 / union.clamp(min=1)
     )
     fp_step = ratio(growth - new_fn * fn_step, new_fp)
     return fn_step.flip(-1), fp_step.flip(-1)

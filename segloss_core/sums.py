@@ -21,7 +21,7 @@ def ratio(numerator: Tensor, denominator: Tensor | float) -> Tensor:
     """The quotient, and 0 (with gradient 0) where the denominator is 0."""
     if not isinstance(denominator, Tensor):
         return numerator / (denominator or torch.inf)
-    denominator = denominator.to(numerator.dtype)
+    denominator = denominator.to(numerator.dtype)  # of counts, infinity has torch's default dtype
     return numerator / torch.where(denominator == 0, torch.inf, denominator)
 
 
