@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from .checks import check_class_vector, check_number, check_tensor
+from .checks import Vector, check_class_vector, check_number, check_positive, check_tensor
 from .geometry import two_nearest_squared
-from .inputs import Mode, prepare
+from .inputs import Mode, prepare, signed
 from .module import LossModule, options_of
 from .pixel import cross_entropy_form, pixel_cross_entropy
 from .reduction import Reduction, reduce_pixels
@@ -21,7 +21,7 @@ def unet_weight_map(
     instances: Tensor,
     w0: float = 10.0,
     sigma: float = 5.0,
-    class_weight: Tensor | None = None,
+    class_weight: Vector | None = None,
     *,
     spacing: Sequence[float] | None = None,
 ) -> Tensor:
@@ -38,12 +38,8 @@ def unet_weight_map(
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.
 
     Returns:
-        (B, *) float32, or the dtype of `class_weight`. With fewer than two instances d2 is
-        infinite, so w = w_c. A border term below 2^-25 is taken as 0.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape or value, by name. Values are not looked at
-            under torch.compile, torch.export and vmap.
+        (B, *) float32. With fewer than two instances d2 is infinite, so w = w_c. A border term
+        below 2^-25 is taken as 0.
 
     Example:
         >>> import torch
@@ -55,18 +51,15 @@ def unet_weight_map(
 
     Chapter: distance to the nearest cell.
     """
-    check_number("w0", w0)
-    check_number("sigma", sigma)
-    if sigma == 0:
-        raise ValueError("sigma: expected a positive number, got 0")
+    w0, sigma = check_number("w0", w0), check_positive("sigma", sigma)
     reach = sigma * math.sqrt(2 * math.log(max(1, w0 * 2**25)))  # beyond it: below 2^-25
     first, second = two_nearest_squared(instances, spacing, reach)
     d1, d2 = first.sqrt(), second.sqrt()
     border = w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2))  # eq-unet-weight
     if class_weight is None:
         return 1 + border
-    pair = check_class_vector("class_weight", class_weight, border.device, 2)
-    return pair.to(border.dtype)[(instances > 0).long()] + border
+    pair = check_class_vector("class_weight", class_weight, border, 2)
+    return pair[(signed(instances) > 0).long()] + border
 
 
 def distance_weighted_cross_entropy_loss(
@@ -77,7 +70,7 @@ def distance_weighted_cross_entropy_loss(
     mode: Mode = "binary",
     w0: float = 10.0,
     sigma: float = 5.0,
-    class_weight: Tensor | None = None,
+    class_weight: Vector | None = None,
     spacing: Sequence[float] | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -93,38 +86,15 @@ def distance_weighted_cross_entropy_loss(
     d1 and d2 are the distances to the nearest and second nearest instance.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         instances: Instance ids (B, *), integer, 0 for background.
         w0: Height of the border term, non-negative. Default 10.
         sigma: Width of the border term in pixels (or in the unit of `spacing`). Default 5.
         class_weight: w_c of background and of instances, (2,), non-negative. Default: 1 and 1.
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by w.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them;
-        instances under them still repel.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever w is.
+        Void: instances under void pixels still repel.
 
     Example:
         >>> import torch

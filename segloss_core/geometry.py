@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .checks import check_number, check_range, check_tensor, peek
+from .checks import check_positive, check_range, check_tensor, peek
 from .fast import on_cpu
 from .fast.distance import two_nearest
+from .inputs import signed
 
 
 def two_nearest_distances(
@@ -29,10 +30,6 @@ def two_nearest_distances(
 
     Returns:
         d1 and d2, each (B, *) float32; inf where there is no such instance.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape or value, by name. Values are not looked at
-            under torch.compile, torch.export and vmap.
 
     Example:
         >>> import torch
@@ -70,9 +67,12 @@ def two_nearest_squared(
     instances: Tensor, spacing: Sequence[float] | None, reach: float
 ) -> tuple[Tensor, Tensor]:
     """Squared distances of every pixel to the two nearest instances, exact as far as `reach`."""
-    check_tensor("instances", instances)
-    if instances.is_floating_point() or instances.is_complex() or instances.dtype == torch.bool:
-        raise TypeError(f"instances: expected integer ids, got {instances.dtype}")
+    instances = signed(check_tensor("instances", instances))
+    if instances.is_floating_point() or instances.dtype == torch.bool:
+        raise TypeError(
+            f"instances: expected integer ids, got {instances.dtype} (scipy.ndimage.label or "
+            f"skimage.measure.label number the objects of a mask)"
+        )
     if instances.ndim == 0:
         raise ValueError("instances: expected shape (B, *), got shape ()")
     check_range("instances", instances, 0, math.inf, "ids")
@@ -149,10 +149,8 @@ def _sweep(nearest: _Nearest, axis: int, step: float, reach: float) -> _Nearest:
 def _steps(spacing: Sequence[float] | None, dimensions: int) -> Sequence[float]:
     if spacing is None:
         return [1.0] * dimensions
-    if not isinstance(spacing, Sequence) or len(spacing) != dimensions:
+    if not hasattr(spacing, "__len__"):  # numpy's arrays have one
+        raise TypeError(f"spacing: expected a number for each spatial dimension, got {spacing!r}")
+    if len(spacing) != dimensions:
         raise ValueError(f"spacing: expected {dimensions} numbers, got {spacing!r}")
-    for size in spacing:
-        check_number("spacing", size)
-    if 0 in spacing:
-        raise ValueError(f"spacing: expected positive numbers, got {spacing!r}")
-    return spacing
+    return [check_positive("spacing", size) for size in spacing]

@@ -7,6 +7,7 @@ that are harmless under the void ones, so no loss thinks about shapes, dtypes or
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,15 +15,18 @@ import torch
 from torch import Tensor
 
 from .checks import (
+    Vector,
     check_bool,
     check_choice,
     check_class_vector,
     check_ids,
+    check_int,
     check_number,
     check_range,
     check_tensor,
     expect,
     expect_shape,
+    is_list_of_numbers,
     peek,
 )
 
@@ -33,6 +37,9 @@ BINARY_MODES: tuple[BinaryMode, ...] = get_args(BinaryMode)
 
 # Keeps log p finite at p = 0, and its slope below 1e12 (the bound torch's own BCE uses).
 LOG_EPS = 1e-12
+
+# Torch can do next to nothing with these.
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 # Stands for an infinite logit where that times 0 would be NaN; no smaller one makes a difference.
 HUGE = 1e30
@@ -83,13 +90,16 @@ class Pixels(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        if self.from_logits:
-            return self.scores
+        if self.from_logits:  # a softmax would make NaN of differences of infinite logits
+            several = self.mode == "multiclass"
+            return self.scores.nan_to_num(torch.nan, HUGE, -HUGE) if several else self.scores
         p = self.scores
-        log_p = torch.log(p + LOG_EPS)
+        # At least the smallest normal number of a half, so that the slope fits it as well.
+        eps = max(LOG_EPS, torch.finfo(self.input.dtype).tiny)
+        log_p = torch.log(p + eps)
         if self.mode == "multiclass":
             return log_p
-        return log_p - torch.log(1 - p + LOG_EPS)
+        return log_p - torch.log(1 - p + eps)
 
     @property
     def probabilities(self) -> Tensor:
@@ -97,7 +107,7 @@ class Pixels(NamedTuple):
         if not self.from_logits:
             return self.scores
         multiclass = self.mode == "multiclass"
-        return self.select(self.scores.softmax(1) if multiclass else self.scores.sigmoid())
+        return self.select(self.logits.softmax(1) if multiclass else self.scores.sigmoid())
 
     def select(self, x: Tensor) -> Tensor:
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
@@ -124,25 +134,25 @@ class Pixels(NamedTuple):
         return images * (1 if self.mode == "multiclass" else channels) * pixels
 
     def flatten_map(self, name: str, x: Tensor) -> Tensor:
-        """A tensor given per pixel, beside the flat pixel losses."""
+        """A tensor given per pixel, in `dtype`, beside the flat pixel losses."""
         check_tensor(name, x, self.input.device)
-        return _flatten_map(name, x, self.mode, self.shape)
+        return _flatten_map(name, x, self.mode, self.shape).to(self.dtype)
 
-    def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
-        """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
+    def per_class(self, name: str, value: float | Vector, high: float = math.inf) -> Tensor:
+        """A number, or a vector (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
         if isinstance(value, Tensor) and value.ndim == 0:  # a number that was computed
             check_tensor(name, value, self.input.device)
             check_range(name, value, 0, high)
             return value.to(self.dtype)
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) or is_list_of_numbers(value):
             return self.class_vector(name, value, high).unsqueeze(-1)
-        check_number(name, value, high=high)
-        return self.input.new_full((), value, dtype=self.dtype)
+        number = check_number(name, value, high=high)
+        return self.input.new_full((), number, dtype=self.dtype)
 
     def class_vector(self, name: str, value: object, high: float = math.inf) -> Tensor:
         """A tensor (C,) of non-negative numbers, in `dtype`."""
-        vector = check_class_vector(name, value, self.input.device, self.classes, high)
-        return vector.to(self.dtype)
+        like = self.input.new_empty(0, dtype=self.dtype)
+        return check_class_vector(name, value, like, self.classes, high)
 
 
 def prepare(
@@ -163,16 +173,19 @@ def prepare(
     """
     check_choice("mode", mode, modes)
     check_tensor("input", input)
-    check_tensor("target", target, input.device)
+    target = signed(check_tensor("target", target, input.device))
     check_bool("from_logits", from_logits)
     if not input.is_floating_point():
-        raise TypeError(f"input: expected a floating point tensor, got {input.dtype}")
-    if target.is_complex():
-        raise TypeError(f"target: expected bool, integers or floats, got {target.dtype}")
+        raise TypeError(
+            f"input: expected a floating point tensor, got {input.dtype} "
+            f"(logits or probabilities, not the classes predicted)"
+        )
     soft = target.is_floating_point()
     if soft and hard and mode == "multiclass":
-        raise TypeError(f"target: expected integer class ids, got {target.dtype}")
-    shape = _loss_shape(input, target, mode)
+        raise TypeError(
+            f"target: expected integer class ids, got {target.dtype} (target.long(), or argmax(1))"
+        )
+    target, shape = _fit_target(input, target, mode)
     valid = find_valid(target, mode, ignore_index, mask, shape)
     scores = _by_pixel(input) if mode == "binary" else _by_channel(input)
     by_pixel = mode == "binary" or (mode == "multiclass" and not soft)
@@ -180,8 +193,11 @@ def prepare(
     pixels = Pixels(scores, labels, valid, None, mode, from_logits, soft, shape)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
-        check_range("input", pixels.scores, -slack, 1 + slack, "probabilities")
-        pixels = pixels._replace(input=pixels.scores.clamp(0, 1))
+        remedy = "logits go with from_logits=True"
+        check_range("input", pixels.scores, 0, 1, "probabilities", slack, remedy)
+        pixels = pixels._replace(input=pixels.select(scores).clamp(0, 1))
+    if ignore_index == 255 and mode != "multiclass":
+        _warn_of_void_foreground(target)
     if pixels.has_ids:
         check_ids("target", labels, valid, pixels.classes)
     elif look:
@@ -197,7 +213,38 @@ def look_at_target(pixels: Pixels, hard: bool = False) -> Pixels:
     check_range("target", y, 0, 1)
     if pixels.soft and hard:
         check_range("target", y.frac(), 0, 0, "hard labels, so fractional parts")
+    if pixels.mode == "multiclass":
+        _check_rows(pixels)
     return pixels
+
+
+def _check_rows(pixels: Pixels) -> None:
+    """Class probabilities that are all 0 say nothing, though they would enter the mean."""
+    rows = pixels.target.sum(1, keepdim=True)
+    rows = rows if pixels.valid is None else torch.where(pixels.valid, rows, 1)
+    if rows.numel() > 0 and peek(rows.amin()) == 0:
+        raise ValueError(
+            "target: expected class probabilities that sum to 1 on every valid pixel, got a sum "
+            "of 0 (mask=target.sum(1) > 0 makes such pixels void)"
+        )
+
+
+def _warn_of_void_foreground(target: Tensor) -> None:
+    """A mask of 0 and 255, whose foreground `ignore_index=255` takes away, looks like this.
+
+    So does a batch without foreground in which every image has void pixels: no error, then.
+    """
+    for pixels in (target.flatten()[::61], target):  # a few tell where there is foreground
+        found = peek(((pixels != 0) & (pixels != 255)).any())
+        if found is None or found:
+            return
+    if target.numel() > 0 and peek((target == 255).flatten(1).any(1).all() & (target == 0).any()):
+        warnings.warn(
+            "target: nothing but 0 and 255, and ignore_index=255 makes pixels of every image void. "
+            "If 255 is the foreground of these masks, give target == 255 and no ignore_index; if "
+            "it is not, mask=(target != 255) says so without this question",
+            stacklevel=4,
+        )
 
 
 def _is_hard(y: Tensor) -> bool:
@@ -213,25 +260,70 @@ def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: f
     flat = _by_channel(x) if mode == "multilabel" else _by_pixel(x)
     if mode == "multiclass":
         check_ids(name, flat, valid, classes)
-    flat = flat.long() if valid is None else torch.where(valid, flat.long(), 0)
+        flat = flat.long()
+    flat = flat if valid is None else torch.where(valid, flat, 0)
     if mode != "multiclass":
         check_range(name, flat, 0, 1)
-    return flat
+        if flat.is_floating_point() and peek((flat != flat.round()).any()):
+            raise ValueError(
+                f"{name}: expected a hard mask, 0 and 1 alone, got values between them "
+                f"({name} > 0 of logits, {name} > 0.5 of probabilities)"
+            )
+    return flat.long()
 
 
-def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
+def signed(x: Tensor) -> Tensor:
+    """Whole numbers in a dtype that torch has all operations for."""
+    return x.long() if x.dtype in UNSIGNED else x
+
+
+def _fit_target(input: Tensor, target: Tensor, mode: Mode) -> tuple[Tensor, torch.Size]:
+    """The target as it stands beside the input, and the shape of an unreduced pixel loss."""
+    x = input.shape
     if mode == "binary":
-        expect(input.ndim >= 1, "input", "shape (B, *) or (B, 1, *)", input.shape)
-        one_channel = input.ndim > 1 and input.shape[1] == 1
-        squeezed = [_without_channel(input.shape)] if one_channel else []
-        expect_shape("target", target, *squeezed, input.shape)
-        return target.shape
-    expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
-    if mode == "multiclass":
-        expect(input.shape[1] >= 2, "input", "at least 2 classes in dimension 1", input.shape)
-    shape = _without_channel(input.shape) if mode == "multiclass" else input.shape
-    expect_shape("target", target, input.shape if target.is_floating_point() else shape)
-    return shape
+        expect(len(x) >= 1, "input", "shape (B, *) or (B, 1, *)", x)
+        without = [_without_channel(x)] if x[1:2] == (1,) else []
+        if target.shape != (*x[:1], 1, *x[1:]):
+            _expect_target(input, target, mode, *without, x)
+        return target, target.shape
+    expect(len(x) >= 2, "input", "shape (B, C, *)", x)
+    if mode == "multilabel":
+        _expect_target(input, target, mode, x)
+        return target, x
+    one_channel = "one channel goes with mode='binary'"
+    expect(x[1] >= 2, "input", "at least 2 classes in dimension 1", x, one_channel)
+    if not target.is_floating_point() and target.ndim == len(x):
+        target = without_one_channel(target)
+    shape = _without_channel(x)
+    _expect_target(input, target, mode, x if target.is_floating_point() else shape)
+    return target, shape
+
+
+def _expect_target(input: Tensor, target: Tensor, mode: Mode, *shapes: torch.Size) -> None:
+    """One of these shapes, else words on what was probably meant."""
+    if not any(target.shape == shape for shape in shapes):
+        expect_shape("target", target, *shapes, remedy=_target_remedy(input, target, mode))
+
+
+def _target_remedy(input: Tensor, target: Tensor, mode: Mode) -> str:
+    """What mends the shapes, of the mistakes that are made most."""
+    x, y, several = input.shape, target.shape, mode == "multiclass"
+    ids, ids_in_a_channel = x[:1] + x[2:], (*x[:1], 1, *x[2:])
+    if not several and len(x) > 1 and y in (ids, ids_in_a_channel):
+        return "class ids go with mode='multiclass'"
+    if several and y in (ids, ids_in_a_channel):
+        return "class ids are integers: target.long()"
+    if several and y == x:
+        return "one-hot: target.argmax(1) gives class ids, target.float() probabilities"
+    if several and y == ids + x[1:2]:
+        return "classes are dimension 1: target.argmax(-1) gives class ids"
+    if several and y == x[:-1]:
+        return "classes are dimension 1: input.movedim(-1, 1)"
+    if several and y == x[1:]:
+        return "a batch dimension is missing: input.unsqueeze(0) and target.unsqueeze(0)"
+    if len(x) > 2 and y[:1] == x[:1] and y[-1:] != x[-1:] and len(x) - 1 <= len(y) <= len(x):
+        return "another size: torch.nn.functional.interpolate fits the logits to the target"
+    return ""
 
 
 def find_valid(
@@ -240,8 +332,8 @@ def find_valid(
     """The pixels that exist, in the shape of a pixel loss; None: all of them."""
     valid = None
     if ignore_index is not None:
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"ignore_index: expected an int or None, got {ignore_index!r}")
+        several = "several values: mask=~torch.isin(target, torch.tensor([...]))"
+        ignore_index = check_int("ignore_index", ignore_index, several)
         if mode == "multiclass" and target.is_floating_point():
             raise ValueError(
                 f"ignore_index: expected None for a target of class probabilities (use mask), "
@@ -252,7 +344,7 @@ def find_valid(
     if mask is not None:
         check_tensor("mask", mask, target.device)
         if mask.dtype != torch.bool:
-            raise TypeError(f"mask: expected a bool tensor, got {mask.dtype}")
+            raise TypeError(f"mask: expected a bool tensor, got {mask.dtype} (mask > 0)")
         keep = _flatten_map("mask", mask, mode, shape)
         valid = keep if valid is None else valid & keep
     return valid
@@ -262,14 +354,23 @@ def _flatten_map(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
     """A map over the pixels as (B, 1, N), or as (B, C, N) in multilabel mode."""
     if x.shape == shape:
         return _by_channel(x) if mode == "multilabel" else _by_pixel(x)
-    optional = mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,))
-    expect_shape(name, x, shape, *([_without_channel(shape)] if optional else []))
+    per_pixel = [shape]
+    if mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,)):
+        per_pixel.append(_without_channel(shape))
+    if x.ndim == len(per_pixel[-1]) + 1:
+        x = without_one_channel(x)
+    expect_shape(name, x, *per_pixel)
     pixels = _by_pixel(x)
     return pixels.expand(-1, shape[1], -1) if mode == "multilabel" else pixels
 
 
 def _without_channel(shape: torch.Size) -> torch.Size:
     return shape[:1] + shape[2:]
+
+
+def without_one_channel(x: Tensor) -> Tensor:
+    """(B, 1, *) as (B, *)."""
+    return x.squeeze(1) if x.ndim > 1 and x.shape[1] == 1 else x
 
 
 def _by_pixel(x: Tensor) -> Tensor:

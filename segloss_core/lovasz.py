@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_bool, check_count
+from .checks import Vector, check_bool, check_count, check_group
 from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
 from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
-from .ranks import gather_over_ranks, sum_over_ranks
+from .ranks import ProcessGroup, gather_over_ranks, sum_over_ranks
 from .reduction import Classes, Reduction, fill_empty, reduce_classes
 from .steps import bin_steps, jaccard_steps
 from .sums import total
-
-if TYPE_CHECKING:  # torch may be built without it
-    from torch.distributed import ProcessGroup
 
 
 def lovasz_hinge_loss(
@@ -29,7 +26,7 @@ def lovasz_hinge_loss(
     *,
     mode: BinaryMode = "binary",
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -46,43 +43,14 @@ def lovasz_hinge_loss(
     Logits of -1 and 1 give 2 (1 - IoU) of the mask they stand for.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, integers or floats, each 0 or 1.
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        mode: "binary" or "multilabel". Default "binary".
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels.
-        With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
-        that memory grows with their number.
-        Probabilities: z is log p - log(1 - p), each with 1e-12 added to its argument.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs the mean of its hinge errors max(0, 1 + z).
+        Target: hard, so that floats are 0 or 1.
+        Ranks: each rank gathers the errors of all, so that memory grows with their number.
+        Probabilities: z is log p - log(1 - p).
 
     Example:
         >>> import torch
@@ -127,7 +95,7 @@ def lovasz_softmax_loss(
     mode: Literal["multiclass"] = "multiclass",
     bins: int | None = None,
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -142,44 +110,17 @@ def lovasz_softmax_loss(
         L = sum_i m_i (J_i - J_(i-1)),  J_i = 1 - IoU if the first i pixels are wrong
 
     Args:
-        input: Logits z, floating point, (B, C, *).
-        target: Class ids, integer, (B, *).
-        mode: "multiclass" is the only one. Default "multiclass".
+        mode: There is no other. Default "multiclass".
         bins: Round the errors to this many levels for the order, at least 1. Time then grows
             with the number of pixels alone, and a class's loss is off by at most 1 / bins.
             Default: the exact order, by sorting.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels.
-        With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
-        that memory grows with their number; with `bins` only histograms are exchanged.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs its mean predicted probability.
+        Target: integer class ids.
+        Ranks: each rank gathers the errors of all, so that memory grows with their number; with
+        `bins` only histograms are exchanged.
 
     Example:
         >>> import torch
@@ -196,8 +137,7 @@ def lovasz_softmax_loss(
     pixels = prepare(
         input, target, mode, from_logits, ignore_index, mask, modes=("multiclass",), hard=True
     )
-    if bins is not None:
-        check_count("bins", bins)
+    bins = None if bins is None else check_count("bins", bins)
 
     def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
         p, label = pixels.probabilities, pixels.labels
@@ -228,6 +168,7 @@ def _class_losses(
 ) -> tuple[Tensor, Regions]:
     """Losses of the classes, from the errors and from that whose mean fills an empty class."""
     check_bool("per_image", per_image)
+    check_group(process_group)
 
     def of_region(rows: Tensor) -> Tensor:
         return rows if per_image else rows.sum(0, keepdim=True)
@@ -245,8 +186,7 @@ def _class_losses(
 
     found, mass, actual = evaluate(formula, kernel if process_group is None else None, pixels)
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
-    actual, mass, valid = add_regions(rows, valid, per_image, process_group)
-    sums = (actual, mass, valid)
+    sums = add_regions(rows, valid, per_image, process_group)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
     return fill_empty(found if per_image else found[0], regions), regions
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .checks import check_bool
+from .checks import check_bool, check_group
 from .fast import OverlapSums, evaluate
 from .inputs import Mode, Pixels, look_at_target
-from .ranks import sum_over_ranks
+from .ranks import ProcessGroup, sum_over_ranks
 from .sums import ratio, sum_by_class, total
-
-if TYPE_CHECKING:  # torch may be built without it
-    from torch.distributed import ProcessGroup
 
 
 class Regions(NamedTuple):
     """What is known of the target's regions and the prediction's size: (C,), or (B, C)."""
 
     actual: Tensor  # the sum of y
-    mean: Tensor  # of p, over the valid pixels
+    mean: Tensor  # of p, or of other errors that y = 0 would leave, over the valid pixels
     valid: Tensor  # number of pixels
     mode: Mode
     dtype: torch.dtype  # of the result
@@ -30,7 +27,7 @@ class Regions(NamedTuple):
     @classmethod
     def of(
         cls,
-        sums: tuple[Tensor, Tensor, Tensor],
+        sums: tuple[Tensor, ...],
         mode: Mode,
         dtype: torch.dtype,
         per_image: bool,
@@ -77,6 +74,7 @@ def add_regions(
     """Sums of each image, (k, B, C), and its number of pixels, added over the batch and over the
     ranks, unless `per_image`."""
     check_bool("per_image", per_image)
+    check_group(process_group)
     valid = valid.to(rows.dtype).expand_as(rows[0])
     if not per_image:
         rows, valid = rows.sum(1), valid.sum(0)

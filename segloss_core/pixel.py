@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_bool, check_choice, check_number, refuse
+from .checks import Vector, check_bool, check_choice, check_number, refuse
 from .fast import FocalForm, tiles
 from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
@@ -26,8 +26,8 @@ def cross_entropy_loss(
     target: Tensor,
     *,
     mode: Mode = "binary",
-    weight: Tensor | None = None,
-    pos_weight: float | Tensor | None = None,
+    weight: Vector | None = None,
+    pos_weight: float | Vector | None = None,
     label_smoothing: float = 0.0,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -42,39 +42,14 @@ def cross_entropy_loss(
         CE = -sum_c y_c log p_c,               p = softmax(z)    (multiclass)
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        pos_weight: Factor of the positive term, finite: a number or (C,); binary and multilabel.
+        pos_weight: Factor of the positive term: a number or (C,); binary and multilabel.
             Default: 1.
         label_smoothing: Share s in [0, 1] of the target that is spread evenly over the classes;
             y becomes (1 - s) y + s / C, with C = 2 in binary and multilabel mode. Default 0.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), with `weight`
-        by the sum of their class weights; float class probabilities always by the number, as in
-        torch. `pixel_weight` and `pos_weight` do not enter the normaliser.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels); with `weight` the sum of their class
+        weights, but for class probabilities, as in torch. `pos_weight` does not enter.
 
     Example:
         >>> import torch
@@ -85,14 +60,14 @@ def cross_entropy_loss(
     Chapter: cross entropy.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("label_smoothing", label_smoothing, high=1)
-    weight, pos_weight = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
+    label_smoothing = check_number("label_smoothing", label_smoothing, high=1)
+    by_class, positive = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
 
     def losses(pixels: Pixels) -> Tensor:
-        return pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
+        return pixel_cross_entropy(pixels, by_class, positive, label_smoothing)  # eq-ce
 
-    divisor = _weight_sum(pixels, weight)
-    form = None if label_smoothing > 0 else cross_entropy_form(pixels, weight, pos_weight)
+    divisor = _weight_sum(pixels, by_class)
+    form = None if label_smoothing > 0 else cross_entropy_form(pixels, by_class, positive)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
 
@@ -140,7 +115,7 @@ def weighted_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
-    beta: float | Tensor,
+    beta: float | Vector,
     mode: BinaryMode = "binary",
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -153,35 +128,13 @@ def weighted_cross_entropy_loss(
     Formula:
         WCE = -(beta y log p + (1 - y) log(1 - p)),  p = sigmoid(z)
 
-    beta > 1 makes missed foreground dearer, beta < 1 false alarms; beta is torch's `pos_weight`.
+    beta > 1 makes missed foreground cost more, beta < 1 less; it is torch's `pos_weight`.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, {0, 1} or floats in [0, 1].
-        beta: Factor of the positive term, finite and non-negative: a number, or (C,) for one per
-            channel.
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape,
-        0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        beta: Factor of the positive term, non-negative: a number, or (C,) for one per channel.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by beta.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever beta is.
 
     Example:
         >>> import torch
@@ -213,7 +166,7 @@ def balanced_cross_entropy_loss(
     target: Tensor,
     *,
     mode: BinaryMode = "binary",
-    beta: float | Tensor | None = None,
+    beta: float | Vector | None = None,
     eps: float = 1e-4,
     per_image: bool = False,
     pixel_weight: Tensor | None = None,
@@ -230,36 +183,15 @@ def balanced_cross_entropy_loss(
     beta near 1 suits rare foreground. Nothing is divided by 1 - beta.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
         beta: In [0, 1]: a number, or (C,) for one per channel. Default: the share of negatives
             among the valid pixels (of the channel), clipped to [eps, 1 - eps].
         eps: In [0, 0.5], keeps a measured beta away from 0 and 1, where one of the two terms
             vanishes. Default 1e-4.
         per_image: Measure beta in each image instead of the whole batch. Default False.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape,
-        0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by beta.
-        Empty: with nothing valid the loss is 0 and so is its gradient; an image without positives
-        has beta = 1 - eps, so its gradient is small but not 0.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever beta is.
+        Empty: without a positive pixel beta is 1 - eps, so that the gradient is small but not 0.
 
     Example:
         >>> import torch
@@ -274,7 +206,7 @@ def balanced_cross_entropy_loss(
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
     check_bool("per_image", per_image)
-    check_number("eps", eps, high=0.5)
+    eps = check_number("eps", eps, high=0.5)
     if beta is None:
         b = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
     else:
@@ -299,7 +231,7 @@ def focal_loss(
     target: Tensor,
     *,
     mode: Mode = "binary",
-    alpha: float | Tensor | None = None,
+    alpha: float | Vector | None = None,
     gamma: float = 2.0,
     normalizer: Normalizer = "pixels",
     pixel_weight: Tensor | None = None,
@@ -316,38 +248,15 @@ def focal_loss(
         FL = -sum_c alpha_c (1 - p_c)^gamma y_c log p_c,  p = softmax(z)   (multiclass)
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         alpha: In [0, 1], weighs y = 1, and 1 - alpha weighs y = 0: a number, or (C,) for one per
             channel. Multiclass: (C,) class weights, non-negative. Default: no weights at all.
         gamma: Focusing exponent, at least 0; 0 gives cross entropy. Default 2.
         normalizer: What the mean divides by: "pixels" (the valid ones), or "positives" (the sum of
             y; in multiclass mode the pixels of any class but 0; at least 1), as in the paper.
             Default "pixels".
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the number of valid pixels (and channels), or of positives; never alpha.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), or of positives, whatever alpha is.
 
     Example:
         >>> import torch
@@ -362,7 +271,7 @@ def focal_loss(
     Chapter: focal loss.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("gamma", gamma)
+    gamma = check_number("gamma", gamma)
     check_choice("normalizer", normalizer, get_args(Normalizer))
     weight = pair = None
     if alpha is not None and mode == "multiclass":
@@ -428,21 +337,21 @@ def _softplus(z: Tensor) -> Tensor:
     return F.softplus(z, threshold=40)  # from there on it is z to the last digit
 
 
-def _class_weight(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
+def _class_weight(pixels: Pixels, weight: Vector | None) -> Tensor | None:
     """Class weights as the torch loss of the mode takes them: (C,), or (C, 1) for multilabel."""
     if weight is None:
         return None
     if pixels.mode == "binary":
-        refuse("weight", weight, pixels.mode)
-    weight = pixels.class_vector("weight", weight)
-    return weight if pixels.mode == "multiclass" else weight.unsqueeze(-1)
+        refuse("weight", weight, pixels.mode, "pos_weight or beta weigh the foreground")
+    vector = pixels.class_vector("weight", weight)
+    return vector if pixels.mode == "multiclass" else vector.unsqueeze(-1)
 
 
-def _positive_weight(pixels: Pixels, pos_weight: float | Tensor | None) -> Tensor | None:
+def _positive_weight(pixels: Pixels, pos_weight: float | Vector | None) -> Tensor | None:
     if pos_weight is None:
         return None
     if pixels.mode == "multiclass":
-        refuse("pos_weight", pos_weight, pixels.mode)
+        refuse("pos_weight", pos_weight, pixels.mode, "weight has one number for each class")
     return pixels.per_class("pos_weight", pos_weight)
 
 
@@ -478,7 +387,9 @@ def _focal_terms(
 ) -> tuple[Tensor | float, Tensor, Tensor, Tensor | float]:
     """y, log p, log(1 - p) and weight of the classes that matter: (B, C, N), or (B, 1, N) where
     the target names the only one."""
-    log_p = pixels.logits.log_softmax(1)
+    z = pixels.logits
+    z = z - z.amax(1, keepdim=True).detach()  # the digits of differences of large logits
+    log_p = z.log_softmax(1)
     if pixels.has_ids:
         label = pixels.labels
         own = log_p.gather(1, label).clamp(min=-HUGE)

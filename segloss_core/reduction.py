@@ -9,9 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .checks import check_choice, check_class_vector, check_range, refuse
+from .checks import Vector, check_choice, check_class_vector, check_int, check_range, refuse
 from .fast import FocalForm, evaluate
-from .inputs import Mode, Pixels
+from .inputs import Pixels
 from .overlap import Regions
 from .ranks import sum_over_ranks
 from .sums import ratio
@@ -62,7 +62,7 @@ def reduce_pixels(
 
 
 def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:
-    """The loss of an empty class: its mean predicted probability, which always has a gradient.
+    """The loss of an empty class: its mean error (probability), which always has a gradient.
 
     With `smooth` the formula has a value of its own there, and keeps it.
     """
@@ -74,7 +74,7 @@ def reduce_classes(
     losses: Tensor,
     regions: Regions,
     classes: Classes,
-    weight: Tensor | None,
+    weight: Vector | None,
     reduction: Reduction,
 ) -> Tensor:
     """Losses of the classes, (C,) or (B, C), to the result.
@@ -84,30 +84,33 @@ def reduce_classes(
     a target pixel; the only class of a binary mask always is.
     """
     check_choice("reduction", reduction, get_args(Reduction))
-    counted = regions.valid > 0
-    vector = None
+    chosen = _chosen(classes, losses.shape[-1])
+    share = torch.ones_like(losses[..., :1])
     if weight is not None:
-        vector = _class_weight(weight, losses, regions.mode)
-    if isinstance(classes, str):
-        check_choice("classes", classes, ("present", "all"))
-        if classes == "present" and regions.mode != "binary":
-            counted = counted & (regions.actual > 0)
-    else:
-        chosen = _class_list(classes, losses.shape[-1])
-        losses, counted = losses[..., chosen], counted[..., chosen]
-        vector = None if vector is None else vector[chosen]
-    if vector is not None:
-        losses = losses * vector
+        if regions.mode == "binary":
+            refuse("weight", weight, regions.mode, "pos_weight or beta weigh the foreground")
+        share = check_class_vector("weight", weight, losses, losses.shape[-1])
+        losses = losses * share
     if reduction == "none":
+        if chosen is not None:
+            losses = torch.stack([losses[..., c] for c in chosen], -1)
         return losses.to(regions.dtype)
-    losses = torch.where(counted, losses, 0)
+    counted = regions.valid > 0
+    if chosen is not None:
+        asked = torch.zeros_like(counted)
+        for c in chosen:
+            asked[..., c] = True
+        counted = counted & asked
+    elif classes == "present" and regions.mode != "binary":
+        counted = counted & (regions.actual > 0)
+    # The NaN of a class that does not count would else show in the gradient alone.
+    losses = torch.where(counted | losses.isnan(), losses, 0)
     if reduction == "sum":
         return sum_over_ranks(losses.sum(), regions.process_group).to(regions.dtype)
     if regions.mode == "binary":  # the mean of one
         found = losses.squeeze(-1)
     else:
-        share = counted.to(losses.dtype) if vector is None else counted * vector
-        found = ratio(losses.sum(-1), share.sum(-1))
+        found = ratio(losses.sum(-1), (counted * share).sum(-1))
     if found.ndim > 0:  # of each image
         images = counted.any(-1).to(found.dtype)
         both = torch.stack([found.sum(), images.sum()])
@@ -115,16 +118,14 @@ def reduce_classes(
     return found.to(regions.dtype)
 
 
-def _class_list(classes: Sequence[int], count: int) -> list[int]:
-    if not isinstance(classes, Sequence) or not all(type(c) is int for c in classes):
+def _chosen(classes: Classes, count: int) -> list[int] | None:
+    """The ids of a list of classes; None for "present" and "all"."""
+    if isinstance(classes, str):
+        check_choice("classes", classes, ("present", "all"))
+        return None
+    if not isinstance(classes, Sequence):
         raise TypeError(f"classes: expected 'present', 'all' or a list of ints, got {classes!r}")
-    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(range(count)):
+    ids = [check_int("classes", c) for c in classes]
+    if not ids or len(set(ids)) < len(ids) or not set(ids) <= set(range(count)):
         raise ValueError(f"classes: expected distinct ids from 0 to {count - 1}, got {classes!r}")
-    return list(classes)
-
-
-def _class_weight(weight: Tensor, losses: Tensor, mode: Mode) -> Tensor:
-    if mode == "binary":
-        refuse("weight", weight, mode)
-    vector = check_class_vector("weight", weight, losses.device, losses.shape[-1])
-    return vector.to(losses.dtype)
+    return ids

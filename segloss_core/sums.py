@@ -13,8 +13,8 @@ def total(x: Tensor) -> Tensor:
 
 def sum_by_class(x: Tensor, labels: Tensor, classes: int) -> Tensor:
     """The sum over the pixels of each label, from (B, 1, N) to (B, C); no one-hot tensor."""
-    zeros = x.new_zeros(x.shape[0], classes, dtype=sum_dtype(x))
-    return zeros.scatter_add(1, labels.squeeze(1), x.to(zeros.dtype).squeeze(1))
+    zeros = x.new_zeros(len(labels), classes, dtype=sum_dtype(x))
+    return zeros.scatter_add(1, labels.squeeze(1), x.to(zeros.dtype).expand_as(labels).squeeze(1))
 
 
 def ratio(numerator: Tensor, denominator: Tensor | float) -> Tensor:

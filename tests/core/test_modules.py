@@ -6,23 +6,10 @@ import pickle
 
 import pytest
 import torch
-from cases import CASES, LOSSES, Case, sample, weights
+from cases import CASES, LOSSES, TWINS, Case, sample, weights
 
 import segloss_core as core
 from segloss_core.module import BATCH_ARGUMENTS
-
-TWINS = {
-    core.cross_entropy_loss: core.CrossEntropyLoss,
-    core.weighted_cross_entropy_loss: core.WeightedCrossEntropyLoss,
-    core.balanced_cross_entropy_loss: core.BalancedCrossEntropyLoss,
-    core.focal_loss: core.FocalLoss,
-    core.distance_weighted_cross_entropy_loss: core.DistanceWeightedCrossEntropyLoss,
-    core.dice_loss: core.DiceLoss,
-    core.jaccard_loss: core.JaccardLoss,
-    core.tversky_loss: core.TverskyLoss,
-    core.lovasz_hinge_loss: core.LovaszHingeLoss,
-    core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
-}
 
 
 def test_every_loss_has_its_twin():
