@@ -208,14 +208,15 @@ def balanced_cross_entropy_loss(
     check_bool("per_image", per_image)
     eps = check_number("eps", eps, high=0.5)
     if beta is None:
-        b = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
+        low, high = (share.clamp(eps, 1 - eps) for share in _shares(pixels, per_image))
     else:
-        b = pixels.per_class("beta", beta, high=1)
+        high = pixels.per_class("beta", beta, high=1)
+        low = 1 - high
 
     def losses(pixels: Pixels) -> Tensor:
-        return _binary_losses(pixels, (1 - b, b))  # eq-balanced
+        return _binary_losses(pixels, (low, high))  # eq-balanced
 
-    form = FocalForm(pair=(1 - b, b), saves=2)
+    form = FocalForm(pair=(low, high), saves=2)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
@@ -374,12 +375,16 @@ def _weights_of(pixels: Pixels, weight: Tensor) -> Tensor:
     return own * pixels.valid.view(torch.uint8)  # faster than a choice, and than by bool
 
 
-def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
-    """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
+def _shares(pixels: Pixels, per_image: bool) -> tuple[Tensor, Tensor]:
+    """Of positives and of negatives among the valid pixels of a channel: (1 or B, C, 1).
+
+    One less the other would have no digits left where it is small.
+    """
     positives, valid = pixels.labels.sum(-1), pixels.valid_count()
     if not per_image:
         positives, valid = positives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
-    return ratio(valid - positives, valid).unsqueeze(-1)
+    positives, valid = positives.unsqueeze(-1), valid.unsqueeze(-1)
+    return ratio(positives, valid), ratio(valid - positives, valid)
 
 
 def _focal_terms(
