@@ -45,8 +45,11 @@ UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 HUGE = 1e30
 
 
+TENSORS = 4
+
+
 class Pixels(NamedTuple):
-    """One checked call: B images of C channels and N pixels."""
+    """One checked call: B images of C channels and N pixels; the first fields are its tensors."""
 
     input: Tensor  # (B, C, N), a view of what came where it can be; probabilities are in [0, 1]
     target: Tensor  # (B, 1, N) class ids, or (B, C, N); as it came
@@ -59,11 +62,11 @@ class Pixels(NamedTuple):
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        return self[:4]
+        return self[:TENSORS]
 
     @property
     def options(self) -> tuple[Any, ...]:
-        return self[4:]
+        return self[TENSORS:]
 
     @property
     def has_ids(self) -> bool:
@@ -115,8 +118,8 @@ class Pixels(NamedTuple):
 
     def cut(self, at: tuple[slice, ...]) -> Pixels:
         """Some images, channels and pixels; class ids have the one channel."""
-        parts: list[Any] = [None if x is None else x[at] for x in self.tensors]
-        return Pixels(*parts, *self.options)
+        tensors: list[Any] = [None if x is None else x[at] for x in self.tensors]
+        return Pixels(*tensors, *self.options)
 
     def valid_count(self) -> Tensor:
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
@@ -250,8 +253,8 @@ def _warn_of_void_foreground(target: Tensor) -> None:
 def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
     y = y.flatten()
-    pieces = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
-    between = (torch.addcmul(x, x, x, value=-1) for x in pieces)
+    tiles = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
+    between = (torch.addcmul(x, x, x, value=-1) for x in tiles)
     return all(peek(torch.dot(x, x)) == 0 for x in between)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..inputs import Pixels
+from ..inputs import TENSORS, Pixels
 
 # Below, the calls of a kernel cost more than the memory it saves.
 SMALLEST = 2**16  # elements that a formula writes and its kernel does not
@@ -109,7 +109,7 @@ class _ByKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor, _: None) -> tuple[Tensor | None, ...]:
-        pixels = Pixels(*ctx.saved_tensors[:4], *ctx.options)
+        pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
         buffer, ctx.buffer = ctx.buffer, None  # what it becomes is nobody else's: it is not copied
         with torch.autocast("cpu", enabled=False):
             if torch.is_grad_enabled() or not on_cpu(slope):

@@ -139,8 +139,8 @@ def _across_lines(lines: Tensor, axis: int, step: float, reach: float, far: floa
     if sweep == margin or best.amax() <= (sweep * step) ** 2:
         return best
     flat = lines.movedim(axis, 0).flatten(1)
-    pieces = torch.split(flat, max(1, ENVELOPES // size), 1)
-    found = [_envelope(x, step) for x in pieces]
+    tiles = torch.split(flat, max(1, ENVELOPES // size), 1)
+    found = [_envelope(x, step) for x in tiles]
     return torch.cat(found, 1).view_as(lines.movedim(axis, 0)).movedim(0, axis)
 
 

@@ -201,8 +201,8 @@ def _in_order(slopes: Tensor, objects: int, slope: Slope, hinge: bool = False) -
     no_error = torch.iinfo(keys[0].dtype).max - 1  # of foreground, and one more of background
     found: list[Sequence[Tensor]] = [[slopes.new_empty(0)] * len(tiles)]
     loss, start, missed = 0.0, 0, 0  # pixels and foreground of the buckets before
-    for pieces in zip(*by_bucket, strict=True):
-        bucket = torch.cat(pieces)
+    for of_tiles in zip(*by_bucket, strict=True):
+        bucket = torch.cat(of_tiles)
         if missed == objects or (hinge and bucket.amin() >= no_error):
             break
         bucket, order = bucket.sort()
@@ -216,9 +216,9 @@ def _in_order(slopes: Tensor, objects: int, slope: Slope, hinge: bool = False) -
         loss += (errors * steps).masked_fill_(steps == 0, 0).sum().item()
         values = slope(errors, y, steps)
         values = torch.zeros_like(values).scatter_add_(0, order, values)  # faster than index_copy_
-        found.append(torch.split(values, [len(x) for x in pieces]))
-    for tile, order, pieces in zip(tiles, orders, zip(*found, strict=True), strict=True):
-        values = torch.cat(pieces)
+        found.append(torch.split(values, [len(x) for x in of_tiles]))
+    for tile, order, of_buckets in zip(tiles, orders, zip(*found, strict=True), strict=True):
+        values = torch.cat(of_buckets)
         every = values.new_zeros(len(order)).scatter_add_(0, order[: len(values)], values)
         tile.copy_(every.view_as(tile))
     return loss
