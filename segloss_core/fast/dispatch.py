@@ -18,11 +18,15 @@ SMALLEST = 2**16  # elements that a formula writes and its kernel does not
 Formula = Callable[[Pixels], Tensor]
 
 
+class UnfitError(Exception):
+    """A kernel has met values that it is not made for, and leaves them to the formula."""
+
+
 class Kernel(ABC):
     """A loss in two functions: the value, and from its slope the gradient by the input."""
 
     saves: int = 1  # tensors of the input's size, about, that the formula writes and it does not
-    takes_soft: bool = False  # targets between 0 and 1
+    takes_unseen: bool = False  # targets of which only it will see whether they are 0 and 1
 
     @property
     def tensors(self) -> Sequence[Tensor]:
@@ -47,7 +51,10 @@ def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
         return formula(pixels)
     differentiable = pixels.input.requires_grad and torch.is_grad_enabled()
     apply: Callable[..., tuple[Tensor, Tensor | None]] = _ByKernel.apply
-    return apply(pixels.input, pixels, formula, kernel, differentiable)[0]
+    try:
+        return apply(pixels.input, pixels, formula, kernel, differentiable)[0]
+    except UnfitError:
+        return formula(pixels)
 
 
 def _helps(kernel: Kernel, pixels: Pixels) -> bool:
@@ -60,7 +67,7 @@ def _helps(kernel: Kernel, pixels: Pixels) -> bool:
         and x.numel() * kernel.saves >= SMALLEST
         and x.dtype == pixels.dtype
         and pixels.from_logits
-        and (kernel.takes_soft or not pixels.soft)
+        and (kernel.takes_unseen or not pixels.soft)
         and all(on_cpu(tensor) for tensor in others)
         and not any(tensor.requires_grad for tensor in others)
         and not any(_has_tangent(tensor) for tensor in (x, *others))
@@ -102,21 +109,14 @@ class _ByKernel(torch.autograd.Function):
         # Saved tensors are let go after backward, and a change in place before it is noticed.
         ctx.save_for_backward(*pixels.tensors, *ctx.kernel.tensors)
         ctx.options = pixels.options
-        ctx.buffer = output[1]
-        if ctx.buffer is not None:
-            ctx.mark_non_differentiable(ctx.buffer)
+        ctx.buffers = [output[1]]
+        if output[1] is not None:
+            ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)  # else the buffer would get a gradient of zeros
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor, _: None) -> tuple[Tensor | None, ...]:
-        pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
-        buffer, ctx.buffer = ctx.buffer, None  # what it becomes is nobody else's: it is not copied
-        with torch.autocast("cpu", enabled=False):
-            if torch.is_grad_enabled() or not on_cpu(slope):
-                return _gradient(ctx.formula, pixels, slope), None, None, None, None
-            if buffer is None:  # a second time
-                _, buffer = ctx.kernel.forward(pixels, True)
-            return ctx.kernel.backward(pixels, buffer, slope), None, None, None, None
+        return _gradient(ctx, slope), None, None, None, None
 
     @staticmethod
     def vmap(
@@ -126,8 +126,22 @@ class _ByKernel(torch.autograd.Function):
         return (torch.func.vmap(formula, in_dims[1:2])(pixels), None), (0, None)
 
 
-def _gradient(formula: Formula, pixels: Pixels, slope: Tensor) -> Tensor:
-    """By the formula, where it is to be differentiated itself, or for several slopes at once."""
+@torch.compiler.disable  # for compiled autograd, which cannot look into a kernel
+def _gradient(ctx: Any, slope: Tensor) -> Tensor:
+    pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
+    # What a buffer becomes is nobody else's, so it is not copied; the next time it is made anew.
+    buffer = ctx.buffers.pop() if ctx.buffers else None
+    with torch.autocast("cpu", enabled=False):
+        if torch.is_grad_enabled() or not on_cpu(slope):
+            return _gradient_of_formula(ctx.formula, pixels, slope)
+        if buffer is None:
+            _, buffer = ctx.kernel.forward(pixels, True)
+        gradient: Tensor = ctx.kernel.backward(pixels, buffer, slope)
+        return gradient
+
+
+def _gradient_of_formula(formula: Formula, pixels: Pixels, slope: Tensor) -> Tensor:
+    """Where the gradient is to be differentiated, or is wanted for several slopes at once."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
         x = pixels.input if again else pixels.input.detach().requires_grad_()

@@ -61,7 +61,7 @@ class FocalForm(Kernel):
         weight = block.weight
         if self.pair is not None:
             low, high = (block.own_images(w) if w.ndim == 3 else w for w in self.pair)
-            own = torch.lerp(low, high, block.labels)  # exact at both ends
+            own = torch.rsub(block.labels, 1).mul_(low).add_(block.labels * high)
             weight = own if weight is None else own.mul_(weight)
         if self.gamma > 0:
             power = q**self.gamma  # eq-focal-grad
