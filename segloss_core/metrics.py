@@ -46,17 +46,6 @@ def dice_score(
     Formula:
         DC = 2 TP / (2 TP + FP + FN)
 
-    Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
     Convention:
         Normaliser: the number of classes counted, with `per_image` then that of images.
         Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
@@ -95,17 +84,6 @@ def jaccard_index(
     Formula:
         IoU = TP / (TP + FP + FN)
 
-    Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
     Convention:
         Normaliser: the number of classes counted, with `per_image` then that of images.
         Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
@@ -142,10 +120,7 @@ def overlap_counts(
     several ranks have counted.
 
     Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode, where counts must know it to add. Default: none.
+        num_classes: C, which multiclass mode asks for, so that counts add. Default: none.
 
     Returns:
         Integers (4, C), or (4,) in binary mode: TP, FP, FN and TN over the valid pixels.

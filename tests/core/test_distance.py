@@ -116,7 +116,7 @@ def test_cost_hardly_grows_with_the_number_of_instances(way, growth, monkeypatch
 @pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 4.0])])
 @pytest.mark.parametrize("options", [{}, {"w0": 3.0, "sigma": 2.0}])
 def test_weight_map_is_its_formula(class_weight, options):
-    """Trap H47: also that the border term holds inside of instances."""
+    """Also that the border term holds inside of instances."""
     ids = blobs(30, 64)
     found = core.unet_weight_map(ids, class_weight=class_weight, **options)
     expected = reference.unet_weights(ids, class_weight=class_weight, **options)
@@ -146,7 +146,7 @@ def test_nothing_in_reach_needs_no_small_tiles():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_class_weights_stay_where_there_is_no_border(count):
-    """Trap H47: with fewer than two instances w is w_c, not 0."""
+    """With fewer than two instances w is w_c, not 0."""
     ids = blobs(1, 8) * count
     assert (core.unet_weight_map(ids) == 1).all()
     weight = core.unet_weight_map(ids, class_weight=torch.tensor([0.5, 3.0]))
@@ -154,7 +154,7 @@ def test_class_weights_stay_where_there_is_no_border(count):
 
 
 def test_the_weight_multiplies_the_cross_entropy():
-    """Trap H47: an added term would leave the gradient of plain cross entropy."""
+    """An added term would leave the gradient of plain cross entropy."""
     ids = torch.tensor([[1, 1, 0, 2, 2]])
     z = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)
     y = ids > 0
