@@ -6,6 +6,7 @@ take for markup, and the language of what stands in a frame of another.
 """
 
 import inspect
+import pydoc
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -18,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.locale import _
 
-from . import chapters
+from .config import chapters
 from .edition import edition
 
 # A line at the margin that opens a section: its name, what qualifies it, and what follows.
@@ -123,3 +124,14 @@ def mark_english(app: Sphinx, doctree: nodes.document) -> None:
     for content in doctree.findall(desc_content):
         for text in content.findall(nodes.paragraph):
             text["classes"].append("language-en")  # docutils writes it as the attribute `lang`
+
+
+def listed(directives: str) -> str:
+    """What autodoc is told to show, as a list for a page without it: names and first lines."""
+    module = re.search(r"currentmodule:: (\S+)", directives)
+    names = re.findall(r"auto(?:function|class):: (\S+)", directives)
+    items = []
+    for name in (f"{module[1]}.{name}" if module else name for name in names):
+        summary = inspect.getdoc(pydoc.locate(name)).partition("\n")[0]
+        items.append(f"- `help({name})`: {summary}")
+    return "\n".join(items)
