@@ -1,7 +1,7 @@
 """Losses for image segmentation, from cross entropy to Lovász, under one convention.
 
-Each loss is a function, `dice_loss(input, target, mode="multiclass")`, and a module that stores the
-options, `DiceLoss(mode="multiclass")`. What holds for all of them is said here, once.
+Each loss is a function, as `dice_loss` is, and a module that stores its options, as `DiceLoss` is.
+What holds for all of them is said here, once.
 
 Args:
     input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *); * stands

@@ -115,7 +115,7 @@ def overlap_counts(
 ) -> Tensor:
     """TP, FP, FN and TN of hard masks for each class: counts that add over batches and ranks.
 
-    Their sum gives :func:`dice_from_counts` and :func:`jaccard_from_counts` of a data set, the same
+    Their sum gives `dice_from_counts` and `jaccard_from_counts` of a data set, the same
     numbers as one call with all of its images. `torch.distributed.all_reduce(counts)` adds up what
     several ranks have counted.
 
@@ -146,7 +146,7 @@ def overlap_counts(
 def dice_from_counts(
     counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
 ) -> Tensor:
-    """The Dice coefficient of the data set whose :func:`overlap_counts` were added up.
+    """The Dice coefficient of the data set whose `overlap_counts` were added up.
 
     Args:
         counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.
@@ -167,7 +167,7 @@ def dice_from_counts(
 def jaccard_from_counts(
     counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
 ) -> Tensor:
-    """The Jaccard index of the data set whose :func:`overlap_counts` were added up.
+    """The Jaccard index of the data set whose `overlap_counts` were added up.
 
     Args:
         counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.
