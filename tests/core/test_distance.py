@@ -79,7 +79,10 @@ def test_parts_of_one_instance_are_one_instance():
     assert d2[0, 1] == 5
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+UNSIGNED = [torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("dtype", [*UNSIGNED, torch.int16, torch.int32, torch.int64], ids=str)
 def test_integer_dtypes(dtype):
     check(blobs(5, 12).to(dtype))
 

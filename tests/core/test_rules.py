@@ -66,12 +66,12 @@ def test_an_infinite_logit_makes_no_nan(case: Case, sign: int):
     else:
         y[0, ..., 0, 0] = int(sign > 0)
     value, grad = value_and_gradient(case, z, y, **extras)
-    assert value.isfinite()
+    assert value.isfinite() or (value > 0 and "label_smoothing" in case.options)
     assert grad.isfinite().all()
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=str)
-def test_class_probabilities_and_labels_stand_beside_a_channel_of_one(case: Case):
+def test_a_channel_of_one_is_none(case: Case):
     """(B, 1, *) and (B, *) mean the same of ids, masks and weights."""
     z, y, extras = sample(case)
     keep = torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(0)) > 0.3
