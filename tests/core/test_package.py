@@ -98,6 +98,7 @@ def test_what_all_share_is_said_once():
         ("balanced_cross_entropy_loss", "per_image"),
         ("lovasz_hinge_loss", "mode"),
         ("lovasz_softmax_loss", "mode"),
+        ("overlap_counts", "num_classes"),
     }
     for name in ("Void", "Empty", "Dtype", "Numbers", "Ranks", "Checks"):
         assert f"{name}: " in inspect.getdoc(core)
