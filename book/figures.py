@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
@@ -25,15 +25,16 @@ WIDTH = 6.0
 
 #: One thing, one colour, in every chapter (Okabe and Ito's palette, safe for colour-blind eyes).
 COLORS = {
-    "positive": "#D55E00",  # vermilion: pixels with y = 1
+    "positive": "#D55E00",  # orange: pixels with y = 1
     "negative": "#0072B2",  # blue: pixels with y = 0
-    "loss": "#009E73",  # green: the loss of the chapter
-    "gradient": "#CC79A7",  # purple: its gradient, where one line stands for all pixels
+    "loss": "#009E73",  # green, solid: the loss of the chapter
+    "second": "#CC79A7",  # purple, dash-dotted: its second form
+    "gradient": "#CC79A7",  # the same purple, by its old name
     "baseline": "#555555",  # grey, dashed: what the chapter's loss is compared with
-    "highlight": "#E69F00",  # orange: what the text points at
+    "highlight": "#E69F00",  # amber: the one thing that the text points at
 }
 
-#: Signed gradients. Vermilion is negative: descent raises the logit, as pixels with y = 1 ask;
+#: Signed gradients. Orange is negative: descent raises the logit, as pixels with y = 1 ask;
 #: blue is positive: descent lowers it.
 SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#6B2F00", COLORS["positive"], "#FFFFFF", COLORS["negative"], "#00304D"]
@@ -152,6 +153,33 @@ def show_gradient(
     if limit is None:
         limit = float(np.abs(values).max()) or 1.0
     return _show(ax, values, label, cmap=SIGNED, vmin=-limit, vmax=limit)
+
+
+def show_mistakes(
+    ax: Axes, predicted: ArrayLike, y: ArrayLike, label: str = "", legend: str = ""
+) -> AxesImage:
+    """Colour what a mask finds, makes up and misses: TP grey, FP blue, FN orange.
+
+    ``legend`` is its place, such as "upper right"; without one there is none.
+    """
+    found, there = _plane(predicted) > 0, _plane(y) > 0
+    kinds = (
+        ("TP", found & there, "#A8A8A8"),
+        ("FP", found & ~there, COLORS["negative"]),
+        ("FN", ~found & there, COLORS["positive"]),
+    )
+    colors = np.ones((*found.shape, 3))
+    for name, where, color in kinds:
+        colors[where] = to_rgb(color)
+        ax.plot([], [], "s", color=color, label=name)
+    picture = ax.imshow(colors)
+    ax.set_title(label)
+    ax.grid(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if legend:
+        ax.legend(loc=legend, handletextpad=0.1, borderpad=0.3, labelspacing=0.2)
+    return picture
 
 
 def outline(

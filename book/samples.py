@@ -31,6 +31,10 @@ DISCS = {
     "D": (47, 14, 1.0),
 }
 
+#: The gap between A and B, an index: the five pixels of the column between them. The imperfect
+#: model fills four; emptying all five parts the two discs, emptying the middle three does not.
+GAP = (0, slice(18, 23), 21)
+
 #: What the imperfect model answers: (row, column, height of the logit, spread in pixels).
 #: It merges A and B, sees C one and a half pixels too low, misses D, and finds a fifth disc
 #: where there is none.
@@ -94,7 +98,7 @@ def toy() -> Sample:
     logits += 0.4 * noise.standard_normal((SIZE, SIZE))
 
     # What a camera in low light would see: the discs out of focus, D faint, a bright speck where
-    # the false alarm is, and grain. One pixel's intensity alone does not tell its class.
+    # the false alarm is, and grain: hundreds of background pixels outshine half of the foreground.
     brightness = np.array([0.0, 0.5, 0.5, 0.5, 0.4])[instances]
     brightness[_squared_distance(14, 48) <= 1.0] = 0.4
     grain = _batch(GRAIN * noise.standard_normal((SIZE, SIZE)))

@@ -43,7 +43,7 @@ from segloss_core import (
 )
 
 FOLDER = Path(__file__).parents[1] / "book" / "data" / "nuclei"
-TRAIN, TEST = ("00", "01", "11"), ("10",)
+TRAIN, TEST = ("nuclei_00", "nuclei_01", "nuclei_11"), ("nuclei_10",)
 
 # Region losses take their sums over the whole batch, so they are told of the other processes.
 LOSSES: dict[str, Callable[[ProcessGroup | None], nn.Module]] = {
@@ -74,7 +74,7 @@ class Nuclei(NamedTuple):
 
 def load(names: Sequence[str], folder: Path = FOLDER) -> Nuclei:
     def read(kind: str) -> Tensor:
-        pictures = [np.array(Image.open(folder / f"nuclei_{name}_{kind}.png")) for name in names]
+        pictures = [np.array(Image.open(folder / f"{name}_{kind}.png")) for name in names]
         return torch.from_numpy(np.stack(pictures)).unsqueeze(1)
 
     return Nuclei(read("image").float() / 255, read("label").long())
@@ -161,16 +161,16 @@ def double_conv(channels: int, out: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Three levels, about 30,000 parameters; (B, 1, H, W) to as many logits."""
+    """Three levels, about 30,000 parameters; (B, 1, H, W) to logits (B, outputs, H, W)."""
 
-    def __init__(self, width: int = 8) -> None:
+    def __init__(self, width: int = 8, outputs: int = 1) -> None:
         super().__init__()
         self.down1 = double_conv(1, width)
         self.down2 = double_conv(width, 2 * width)
         self.bottom = double_conv(2 * width, 4 * width)
         self.up2 = double_conv(6 * width, 2 * width)
         self.up1 = double_conv(3 * width, width)
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, outputs, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         fine = self.down1(image)

@@ -1,7 +1,7 @@
 """Losses for image segmentation, from cross entropy to Lovász, under one convention.
 
-Each loss is a function, `dice_loss(input, target, mode="multiclass")`, and a module that stores the
-options, `DiceLoss(mode="multiclass")`. What holds for all of them is said here, once.
+Each loss is a function, as `dice_loss` is, and a module that stores its options, as `DiceLoss` is.
+What holds for all of them is said here, once.
 
 Args:
     input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *); * stands
@@ -26,13 +26,16 @@ Args:
         two. Default "present".
     per_image: Take each image by itself, then average the images that count any class, instead of
         taking the whole batch as one region. Default False.
+    pred: Of scores a hard prediction in the target's shape: bool or {0, 1}, or class ids.
+    num_classes: C, of scores in multiclass mode. Default: one more than the largest id in pred and
+        target (of all ranks); give it for `classes` "all" and under torch.compile.
     process_group: A torch.distributed group, which every rank calls with its share of the batch;
         each gets the value of the whole batch. Default: this process alone.
 
 Returns:
-    A scalar. With reduction "none" losses of pixels have the target's shape ((B, *) in multiclass
-    mode), 0 on void pixels; those of regions are (C,), or (B, C) if `per_image`, and only the
-    columns of `classes` if that is a list.
+    A scalar; scores are float32 in [0, 1]. With reduction "none" losses of pixels have the target's
+    shape ((B, *) in multiclass mode), 0 on void pixels; those of regions are (C,), or (B, C) if
+    `per_image`, and only the columns of `classes` if that is a list.
 
 Raises:
     TypeError, ValueError: A wrong dtype, shape, device, option or value, by name, with what was

@@ -46,17 +46,6 @@ def dice_score(
     Formula:
         DC = 2 TP / (2 TP + FP + FN)
 
-    Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
     Convention:
         Normaliser: the number of classes counted, with `per_image` then that of images.
         Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
@@ -95,17 +84,6 @@ def jaccard_index(
     Formula:
         IoU = TP / (TP + FP + FN)
 
-    Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
     Convention:
         Normaliser: the number of classes counted, with `per_image` then that of images.
         Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
@@ -137,15 +115,12 @@ def overlap_counts(
 ) -> Tensor:
     """TP, FP, FN and TN of hard masks for each class: counts that add over batches and ranks.
 
-    Their sum gives :func:`dice_from_counts` and :func:`jaccard_from_counts` of a data set, the same
+    Their sum gives `dice_from_counts` and `jaccard_from_counts` of a data set, the same
     numbers as one call with all of its images. `torch.distributed.all_reduce(counts)` adds up what
     several ranks have counted.
 
     Args:
-        pred: Hard prediction in the target's shape: bool or {0, 1} (binary, multilabel), or class
-            ids (multiclass).
-        target: The same of the truth: (B, *) or (B, 1, *), in multilabel mode (B, C, *).
-        num_classes: C, in multiclass mode, where counts must know it to add. Default: none.
+        num_classes: C, which multiclass mode asks for, so that counts add. Default: none.
 
     Returns:
         Integers (4, C), or (4,) in binary mode: TP, FP, FN and TN over the valid pixels.
@@ -171,7 +146,7 @@ def overlap_counts(
 def dice_from_counts(
     counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
 ) -> Tensor:
-    """The Dice coefficient of the data set whose :func:`overlap_counts` were added up.
+    """The Dice coefficient of the data set whose `overlap_counts` were added up.
 
     Args:
         counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.
@@ -192,7 +167,7 @@ def dice_from_counts(
 def jaccard_from_counts(
     counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
 ) -> Tensor:
-    """The Jaccard index of the data set whose :func:`overlap_counts` were added up.
+    """The Jaccard index of the data set whose `overlap_counts` were added up.
 
     Args:
         counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.

@@ -14,7 +14,7 @@ from .fast import FocalForm, tiles
 from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
-from .sums import ratio
+from .sums import ratio, total
 
 LOG_2 = math.log(2)
 
@@ -80,7 +80,9 @@ def pixel_cross_entropy(
     """The cross entropy of each pixel, (B, 1, N) or (B, C, N)."""
     if pixels.mode == "multiclass":
         z, y = pixels.logits, pixels.labels
-        y = y.squeeze(1) if pixels.has_ids else y
+        if pixels.has_ids and weight is not None and weight.requires_grad:
+            y = torch.zeros_like(z).scatter(1, y, 1)  # ids have no slope by the weights in torch
+        y = y.squeeze(1) if y.shape[1] == 1 else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
     return _binary_losses(pixels, _pair(pixels, weight, pos_weight), smoothing=label_smoothing)
@@ -208,15 +210,15 @@ def balanced_cross_entropy_loss(
     check_bool("per_image", per_image)
     eps = check_number("eps", eps, high=0.5)
     if beta is None:
-        low, high = (share.clamp(eps, 1 - eps) for share in _shares(pixels, per_image))
+        b = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
     else:
-        high = pixels.per_class("beta", beta, high=1)
-        low = 1 - high
+        b = pixels.per_class("beta", beta, high=1)
+    pair = (1 - b).to(pixels.dtype), b.to(pixels.dtype)
 
     def losses(pixels: Pixels) -> Tensor:
-        return _binary_losses(pixels, (low, high))  # eq-balanced
+        return _binary_losses(pixels, pair)  # eq-balanced
 
-    form = FocalForm(pair=(low, high), saves=2)
+    form = FocalForm(pair=pair, saves=2)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
@@ -375,16 +377,15 @@ def _weights_of(pixels: Pixels, weight: Tensor) -> Tensor:
     return own * pixels.valid.view(torch.uint8)  # faster than a choice, and than by bool
 
 
-def _shares(pixels: Pixels, per_image: bool) -> tuple[Tensor, Tensor]:
-    """Of positives and of negatives among the valid pixels of a channel: (1 or B, C, 1).
+def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
+    """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image.
 
-    One less the other would have no digits left where it is small.
+    In wide numbers, for float32 would leave 1 minus a share near 1 four digits.
     """
-    positives, valid = pixels.labels.sum(-1), pixels.valid_count()
+    positives, valid = total(pixels.labels), pixels.valid_count()
     if not per_image:
         positives, valid = positives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
-    positives, valid = positives.unsqueeze(-1), valid.unsqueeze(-1)
-    return ratio(positives, valid), ratio(valid - positives, valid)
+    return ratio(valid - positives, valid).unsqueeze(-1)
 
 
 def _focal_terms(

@@ -4,6 +4,10 @@
  * plain SVG and <input type="range">, no request, symbols instead of words (both editions share
  * it), colours from book.css. Without scripts the chapter's static picture stands for it.
  * tests/book/test_sliders.py compares every curve with segloss_core.
+ *
+ * A figure has sliders and panels. A panel is a set of curves over x or, with `paint`, a drawing of
+ * its own, made anew at every move. `at` names the slider that is a place on the x axis: a dot
+ * marks it on the first curve of each panel. `reading` gives the values that stand below in words.
  */
 "use strict";
 
@@ -45,7 +49,27 @@
 
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
+  const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
+  const squaredError = (z, y) => (sigmoid(z) - y) ** 2 / 2;
+  const squaredSlope = (z, y) => (sigmoid(z) - y) * sigmoid(z) * sigmoid(-z);
+
   const FIGURES = {
+    ce: {
+      sliders: { z: slider(-6, 6, 0.1, -4), y: slider(0, 1, 0.05, 1) },
+      x: { label: "z", min: -6, max: 6 },
+      at: "z",
+      panels: [
+        {
+          label: "ℓ(z)", min: 0, max: 6,
+          curves: { "ℓ": (z, s) => crossEntropy(z, s.y), "½(p̂ − y)²": (z, s) => squaredError(z, s.y) },
+        },
+        {
+          label: "∂/∂z", min: -1, max: 1,
+          curves: { "p̂ − y": (z, s) => sigmoid(z) - s.y, "½(p̂ − y)²": (z, s) => squaredSlope(z, s.y) },
+        },
+      ],
+      reading: ({ z, y }) => ({ "p̂": sigmoid(z), "ℓ": crossEntropy(z, y), "∂ℓ/∂z": sigmoid(z) - y }),
+    },
     weighted: factors({ β: slider(0.1, 10, 0.1, 4) }, (s) => s.β, () => 1, 8),
     balanced: factors({ β: slider(0, 1, 0.01, 0.9) }, (s) => s.β, (s) => 1 - s.β, 6),
     focal: logit(
@@ -86,8 +110,19 @@
   const ticks = (min, max) => [0, 0.25, 0.5, 0.75, 1].map((t) => min + t * (max - min));
   const number = (value) => String(Number(value.toFixed(2))).replace("-", "−");
 
+  // A drawing of its own, `paint(group, values, element)` on a canvas WIDTH x panel.height.
+  function drawPicture(box, panel) {
+    const svg = element(box, "svg", {
+      viewBox: `0 0 ${WIDTH} ${panel.height}`, role: "img", "aria-label": panel.label,
+    });
+    return (values) => {
+      svg.replaceChildren();
+      panel.paint(element(svg, "g"), values, element);
+    };
+  }
+
   // Draw the frame of one panel; returns the function that draws its curves.
-  function drawPanel(box, figure, panel) {
+  function drawCurves(box, figure, panel) {
     const svg = element(box, "svg", {
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${panel.label}, ${figure.x.label}`,
     });
@@ -107,41 +142,62 @@
     element(svg, "text",
       { x: WIDTH - RIGHT, y: HEIGHT - 2, "text-anchor": "end", class: "name" }, figure.x.label);
     const names = Object.keys(panel.curves);
-    const paths = names.map((name, i) => {
+    let end = WIDTH - RIGHT; // the names stand side by side, from the right
+    const paths = names.toReversed().map((name, back) => {
+      const i = names.length - 1 - back;
       if (names.length > 1) {
-        const label = { x: WIDTH - RIGHT - 46 * (names.length - i - 1), y: TOP - 3 };
-        element(svg, "text", { ...label, "text-anchor": "end", class: `name curve-${i}` }, name);
+        const sample = { x1: end - 16, x2: end, y1: TOP - 7, y2: TOP - 7 };
+        element(svg, "line", { ...sample, class: `curve curve-${i}` });
+        const label = { x: end - 20, y: TOP - 3, "text-anchor": "end" };
+        element(svg, "text", { ...label, class: `name curve-${i}` }, name);
+        end -= 38 + 6 * name.length;
       }
       return element(svg, "path", { class: `curve curve-${i}` });
-    });
-    return (values) => paths.forEach((path, i) => {
-      const points = [];
-      for (let k = 0; k <= 200; k += 1) {
-        const at = min + ((max - min) * k) / 200;
-        const height = panel.curves[names[i]](at, values);
-        const inside = Math.min(Math.max(height, panel.min), panel.max);
-        points.push(`${x(at).toFixed(1)},${y(inside).toFixed(1)}`);
+    }).toReversed();
+    const dot = figure.at && element(svg, "circle", { class: "dot curve-0", r: 5 });
+    const inside = (height) => Math.min(Math.max(height, panel.min), panel.max);
+    return (values) => {
+      paths.forEach((path, i) => {
+        const points = [];
+        for (let k = 0; k <= 200; k += 1) {
+          const at = min + ((max - min) * k) / 200;
+          const height = inside(panel.curves[names[i]](at, values));
+          points.push(`${x(at).toFixed(1)},${y(height).toFixed(1)}`);
+        }
+        path.setAttribute("d", `M${points.join("L")}`);
+      });
+      if (dot) {
+        const at = values[figure.at];
+        dot.setAttribute("cx", x(at));
+        dot.setAttribute("cy", y(inside(panel.curves[names[0]](at, values))));
       }
-      path.setAttribute("d", `M${points.join("L")}`);
-    });
+    };
   }
 
   function build(box) {
     const figure = FIGURES[box.dataset.figure];
-    const draw = figure.panels.map((panel) => drawPanel(box, figure, panel));
+    const draw = figure.panels.map((panel) =>
+      panel.paint ? drawPicture(box, panel) : drawCurves(box, figure, panel));
     const values = {};
-    const redraw = () => draw.forEach((panel) => panel(values));
+    const read = figure.reading && element(box, "p", { class: "reading", "aria-live": "polite" });
+    const redraw = () => {
+      draw.forEach((panel) => panel(values));
+      if (read) {
+        const said = Object.entries(figure.reading(values));
+        read.textContent = said.map(([name, value]) => `${name} = ${number(value)}`).join("   ");
+      }
+    };
     for (const [name, range] of Object.entries(figure.sliders)) {
       const label = element(box, "label");
       element(label, "span", {}, name);
       const input = element(label, "input", { type: "range", ...range });
       const shown = element(label, "output");
-      const read = () => {
+      const take = () => {
         values[name] = Number(input.value);
         shown.textContent = number(values[name]);
       };
-      input.addEventListener("input", () => { read(); redraw(); });
-      read();
+      input.addEventListener("input", () => { take(); redraw(); });
+      take();
     }
     redraw();
   }

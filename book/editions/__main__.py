@@ -1,47 +1,61 @@
 """The commands behind the Makefile: ``python -m book.editions COMMAND``."""
 
 import argparse
+import fcntl
 import functools
 import http.server
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from multiprocessing import Process
 from pathlib import Path
-from typing import Any
 
-import nbformat
 import yaml
 from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
-from . import BUILD, ROOT, chapters, draft, parity, pdf
-from .edition import LANGUAGES
+from . import draft, parity, pdf
+from .config import BUILD, CONFIG, EDITIONS, LANGUAGES, NOTEBOOKS, ROOT, chapters
 from .execution import execute, executed
-from .publishing import handed_out
-from .storage import NotebookError, read, stored
+from .storage import NotebookError, read, stored, write_whole
 
 SITE = BUILD / "site"
-NOTEBOOKS = BUILD / "notebooks"
+FOR_READERS = BUILD / "notebooks"
 PDF = BUILD / "pdf"
-CONFIG = ROOT / "_config.yml"
 
 
 def build() -> None:
     """Build both editions into one site."""
     _stop_at(parity.without_twin(), "Each text needs both languages before the book is built.")
-    execute(chapters())  # side by side, before the editions need the results
-    with ProcessPoolExecutor() as pool:
-        statuses = list(pool.map(_build_edition, LANGUAGES))
-    if any(statuses):
-        sys.exit("The book was not built: its errors stand above.")
-    shutil.rmtree(SITE, ignore_errors=True)
-    for lang in LANGUAGES:
-        shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
-    _write_front_doors()
+    with _taking_turns():
+        execute(chapters())  # side by side, before the editions need the results
+        # Each has a process of its own: the words that Sphinx has loaded are global to it.
+        builds = [Process(target=_build_edition, args=(lang,)) for lang in LANGUAGES]
+        for process in builds:
+            process.start()
+        for process in builds:
+            process.join()
+        if any(process.exitcode for process in builds):
+            sys.exit("The book was not built: its errors stand above.")
+        shutil.rmtree(SITE, ignore_errors=True)
+        for lang in LANGUAGES:
+            shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
+        _write_front_doors()
     print(f"\nThe book is built. Open {SITE / 'index.html'}")
 
 
-def _build_edition(lang: str) -> int:
+@contextmanager
+def _taking_turns() -> Iterator[None]:
+    """Wait until no other command is writing the site, and keep others waiting."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it when the process ends
+        yield
+
+
+def _build_edition(lang: str) -> None:
     """Build one edition: `_config.yml` with the values of that language laid over it."""
     status = build_sphinx(
         ROOT,
@@ -49,7 +63,7 @@ def _build_edition(lang: str) -> int:
         noconfig=True,
         path_config=CONFIG,
         confoverrides={
-            **_editions()[lang]["config"],
+            **EDITIONS[lang]["config"],
             "edition_siblings": True,
             "external_toc_path": "_toc.yml",
             "latex_individualpages": False,
@@ -59,7 +73,8 @@ def _build_edition(lang: str) -> int:
         keep_going=True,
         quiet=True,
     )
-    return 0 if status == 0 else 1  # an exception stands for itself, and has been printed
+    if status != 0:  # an exception stands for itself, and has been printed
+        sys.exit(1)
 
 
 def _html(lang: str) -> Path:
@@ -67,14 +82,12 @@ def _html(lang: str) -> Path:
     return BUILD / "editions" / lang / "html"
 
 
-def _editions() -> dict[str, dict[str, Any]]:
-    """What `_config.yml` says of each edition, by language."""
-    config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    return config["sphinx"]["config"]["editions"]
-
-
 def _first_page() -> str:
     return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
+
+
+def _pdf_name(lang: str) -> str:
+    return f"{NOTEBOOKS['name']}-{lang}.pdf"
 
 
 def _write_front_doors() -> None:
@@ -83,9 +96,9 @@ def _write_front_doors() -> None:
     templates = Environment(loader=FileSystemLoader(ROOT / "book" / "_templates"))
     door = templates.get_template("front_door.html")
     pages = {lang: f"{lang}/{root}.html" for lang in LANGUAGES}
-    books = {lang: f"segloss-{lang}.pdf" for lang in LANGUAGES}
+    books = {lang: _pdf_name(lang) for lang in LANGUAGES}
     books = {lang: book for lang, book in books.items() if (SITE / book).exists()}
-    html = door.render(editions=_editions(), pages=pages, books=books)
+    html = door.render(editions=EDITIONS, pages=pages, books=books)
     (SITE / "index.html").write_text(html, encoding="utf-8")
     for lang in LANGUAGES:
         page = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={root}.html">\n'
@@ -99,24 +112,25 @@ def print_pdf() -> None:
     if pdf.find_browser() is None:
         sys.exit("No browser found: install Chromium to print the book.")
     author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
-    with pdf.open_browser() as browser:
-        for lang, said in _editions().items():
-            first, target = SITE / lang / f"{_first_page()}.html", PDF / f"segloss-{lang}.pdf"
-            pdf.print_book(browser, first, said["title"], author, target)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    version = f"{citation['version']}, {date.today().isoformat()}"
+    with _taking_turns(), pdf.open_browser() as browser:
+        for lang, said in EDITIONS.items():
+            first, target = SITE / lang / f"{_first_page()}.html", PDF / _pdf_name(lang)
+            words = pdf.Words(said["title"], author, version, said["solutions"])
+            pdf.print_book(browser, first, words, target)
             shutil.copy(target, SITE)
             print(f"Printed {target}")
-    _write_front_doors()
+        _write_front_doors()
 
 
 def notebooks() -> None:
-    """Write a clean executed notebook per chapter and language; each can be taken alone."""
-    paths = chapters()
-    for notebook, path in zip(execute(paths), paths, strict=True):
-        for lang in LANGUAGES:
-            target = NOTEBOOKS / lang / path.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(handed_out(notebook, lang), target)
-    print(f"The notebooks are in {NOTEBOOKS}")
+    """Put the notebooks that the site hands out in one place, a folder for each language."""
+    build()
+    shutil.rmtree(FOR_READERS, ignore_errors=True)
+    for lang in LANGUAGES:
+        shutil.copytree(SITE / lang / "_sources" / "book", FOR_READERS / lang)
+    print(f"The notebooks are in {FOR_READERS}")
 
 
 def refresh() -> None:
@@ -125,10 +139,13 @@ def refresh() -> None:
     for path in chapters():
         text = stored(executed(path))
         if text != path.read_text(encoding="utf-8"):
-            path.write_text(text, encoding="utf-8")
+            write_whole(path, text)
             print(f"refreshed {path.relative_to(ROOT)}")
-    advice = "Look at these. A text whose twin needs no change is accepted by `make parity`."
-    _stop_at(parity.review(), advice)
+    wrong, notices = parity.review()
+    _stop_at(wrong, "Each text needs both languages, and what twins share must be equal.")
+    if notices:
+        print(*notices, sep="\n")
+        print("Look at these. Where a twin needs no change, `make parity` accepts it.")
     for path in chapters():
         for line in draft.unfinished(read(path)):
             print(f"to be written: {path.name}, {line}")

@@ -1,10 +1,10 @@
 """A notebook that can be taken alone: its first cell unpacks what it imports.
 
-Who downloads one chapter, or opens it in Colab, has neither the core nor the modules and data
-that stand beside the chapters. They travel packed in the first cell, in the folders they have in
-the repository, and the notebook runs in that copy of ``book/``. So nothing need have been
-published, and a notebook runs the code it was written with. Packages by others are installed by
-pip where they are missing.
+Who downloads one chapter, or opens it in Colab, has neither the packages of the repository nor the
+modules and data that stand beside the chapters. They travel packed in the first cell, in the
+folders they have in the repository, and the notebook runs in that copy of ``book/``. So nothing
+need have been published, and a notebook runs the code it was written with. Packages by others are
+installed by pip where they are missing.
 """
 
 import ast
@@ -12,6 +12,8 @@ import base64
 import functools
 import hashlib
 import io
+import json
+import lzma
 import re
 import sys
 import zipfile
@@ -24,11 +26,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_code_cell
 
-from . import ROOT
-
-BOOK = ROOT / "book"
-MODULES = (BOOK, ROOT / "examples")  # where the modules are that chapters import
-DATA = (BOOK / "data", ROOT / "benchmarks")  # and the files that they read
+from .config import NOTEBOOKS, ROOT
 
 _SETUP = Template("""\
 # @title Run this cell first: it unpacks the modules and data that this notebook imports
@@ -36,6 +34,7 @@ def _set_up(folder, packages, archive):
     import base64
     import importlib
     import io
+    import lzma
     import os
     import subprocess
     import sys
@@ -44,9 +43,11 @@ def _set_up(folder, packages, archive):
     from pathlib import Path
 
     if Path.cwd().parent.name != folder:  # it is, when the cell is run a second time
-        zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))).extractall(folder)
+        unpacked = lzma.decompress(base64.b85decode(archive))
+        zipfile.ZipFile(io.BytesIO(unpacked)).extractall(folder)
+        Path(folder, "book").mkdir(exist_ok=True)
         os.chdir(Path(folder, "book"))
-        sys.path[:0] = [str(Path(name).resolve()) for name in (".", "..", "../examples")]
+        sys.path[:0] = [str(Path("..", name).resolve()) for name in $places]
 
     def missing():
         importlib.invalidate_caches()
@@ -79,9 +80,10 @@ def alone(notebook: NotebookNode) -> NotebookNode:
     setup = new_code_cell(
         _SETUP.substitute(
             # By its content: two notebooks of different versions can lie side by side.
-            folder=f"segloss-{hashlib.sha256(archive).hexdigest()[:8]}",
-            packages=repr(packages).replace("'", '"'),
-            archive=base64.b64encode(archive).decode(),
+            folder=f"{NOTEBOOKS['name']}-{hashlib.sha256(archive).hexdigest()[:8]}",
+            places=json.dumps([*NOTEBOOKS["modules"], "."]),
+            packages=json.dumps(packages),
+            archive=base64.b85encode(archive).decode(),
         ),
         metadata={"cellView": "form", "jupyter": {"source_hidden": True}},  # Colab, JupyterLab
         id="set-up",
@@ -129,23 +131,28 @@ def imports(source: str) -> set[str]:
 
 
 def _own_files(name: str) -> dict[str, Path]:
-    """The files of a module that chapters import, or of a package in the root."""
-    modules = [folder / f"{name}.py" for folder in MODULES]
-    package = sorted((ROOT / name).rglob("*.py"))
+    """The files of a module that chapters import, or of a package of the repository."""
+    modules = [ROOT / folder / f"{name}.py" for folder in NOTEBOOKS["modules"]]
+    package = sorted((ROOT / name).rglob("*.py")) if name in NOTEBOOKS["packages"] else []
     return _by_place([path for path in modules if path.is_file()] or package)
 
 
 def _data_named_in(source: str) -> dict[str, Path]:
-    """The files whose folder in one of ``DATA``, or whose own name there, the source mentions."""
-    named = [
-        path
-        for folder in DATA
-        for entry in folder.glob("*")
-        if re.search(rf"""["'/]{re.escape(entry.name)}["'/]""", source)
-        for path in (entry, *entry.rglob("*"))
-        if path.is_file()
-    ]
-    return _by_place([*named, BOOK / "data" / "ATTRIBUTION.md"]) if named else {}
+    """The data that a source names, with the credits that belong to them."""
+    named = [path for name in NOTEBOOKS["data"] for path in _named(ROOT / name, source)]
+    return _by_place([*named, *(ROOT / name for name in NOTEBOOKS["credits"])]) if named else {}
+
+
+def _named(path: Path, source: str) -> list[Path]:
+    """The files at or below ``path`` that a source names; all of them where it names, as part of a
+    path, a folder and nothing in it."""
+    if path.is_file():
+        return [path] if re.search(rf"""["'/]{re.escape(path.name)}["']""", source) else []
+    found = [file for entry in sorted(path.iterdir()) for file in _named(entry, source)]
+    part = rf"""/ ?["']?{re.escape(path.name)}["'/]|["']{re.escape(path.name)}/"""
+    if not found and re.search(part, source):
+        found = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return found
 
 
 def _by_place(paths: Iterable[Path]) -> dict[str, Path]:
@@ -153,9 +160,12 @@ def _by_place(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def _packed(files: dict[str, Path]) -> bytes:
-    """The files as a zip archive, the same bytes wherever and whenever it is made."""
+    """The files as an archive, the same bytes wherever and whenever it is made.
+
+    They are compressed as one, for modules are alike: half of what a zip archive by itself takes.
+    """
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, path in _by_place([ROOT / "LICENSE", *files.values()]).items():
-            archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+            archive.writestr(zipfile.ZipInfo(name), path.read_bytes())
+    return lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)

@@ -10,8 +10,8 @@ import sys
 from myst_nb.core.read import read_myst_markdown_notebook
 from nbformat import NotebookNode
 
-from . import ROOT, chapters, parity
-from .edition import LANGUAGES
+from . import parity
+from .config import LANGUAGES, ROOT, chapters
 from .storage import stored
 
 TEMPLATE = ROOT / "book" / "_templates" / "chapter.md"
@@ -53,8 +53,8 @@ def unfinished(notebook: NotebookNode) -> list[str]:
         for lang in LANGUAGES
     ]
     texts += [
-        (f"code cell {number}", cell.source)
-        for number, cell in enumerate(notebook.cells)
+        (place, cell.source)
+        for place, cell in zip(parity.places(notebook), notebook.cells, strict=True)
         if cell.cell_type == "code"
     ]
     return [

@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
-from . import ROOT
+from .config import ROOT
 
 TEMPLATES = ROOT / "book" / "_templates"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from nbformat import NotebookNode, from_dict
 
-LANGUAGES = ("ko", "en")
+from .config import LANGUAGES
 
 
 def language(cell: NotebookNode) -> str | None:
@@ -16,10 +16,11 @@ def language(cell: NotebookNode) -> str | None:
 def edition(notebook: NotebookNode, lang: str, *, blank: bool = False) -> NotebookNode:
     """Return the edition of ``notebook`` in the language ``lang``; the input stays as it is.
 
-    Cells of the other language are dropped, or emptied when ``blank`` is true: the site build
+    Cells of the other languages are dropped, or emptied when ``blank`` is true: the site build
     blanks them, so that the cell numbers in a warning stay those of the source. In all metadata
-    of cells a mapping ``{"ko": …, "en": …}`` is replaced by its entry for ``lang``: so a code
-    cell, which stands once, holds caption and alternative text of its figure in each language.
+    of cells a mapping with a key for each language, such as ``{"ko": …, "en": …}``, is replaced by
+    its entry for ``lang``: so a code cell, which stands once, holds caption and alternative text of
+    its figure in each language.
     """
     if lang not in LANGUAGES:
         raise ValueError(f"lang: got {lang!r}, expected one of {LANGUAGES}")
@@ -40,7 +41,7 @@ def _localised(cell: NotebookNode, lang: str) -> dict[str, Any]:
 
 
 def _pick(value: Any, lang: str) -> Any:
-    """Copy ``value`` with every ``{"ko": …, "en": …}`` in it replaced by one side."""
+    """Copy ``value`` with every mapping of all languages in it replaced by the entry for one."""
     if isinstance(value, dict):
         if set(value) == set(LANGUAGES):
             return value[lang]

@@ -1,8 +1,9 @@
 """Run each notebook once; both editions, the downloads and the refresh read that one result.
 
-The result is kept in a jupyter-cache. Its key is made of the code cells alone, so prose can be
-edited without running anything, together with a digest of all that the code stands on: the
-core, the book's own modules and data, and the installed versions.
+Each result is a file under ``_build/cache``, named by a digest of the code cells alone, so prose
+can be edited without running anything, together with all that the code stands on: the packages,
+modules and data of the repository, and the installed versions. Such a file never changes, and it
+appears whole, so any number of builds may look for it and write it at the same time.
 """
 
 import hashlib
@@ -15,13 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
-from . import BUILD, ROOT
-from .storage import NotebookError, read
+from .config import BUILD, NOTEBOOKS, ROOT
+from .storage import KERNEL, NotebookError, read, write_whole
 
 CACHE = BUILD / "cache"
 TIMEOUT = 300  # seconds for one cell
@@ -29,25 +29,22 @@ TIMEOUT = 300  # seconds for one cell
 
 def environment_digest() -> str:
     """A digest of everything outside a notebook that its outputs depend on."""
-    files = [
-        *ROOT.glob("segloss_core/**/*.py"),
-        *ROOT.glob("book/*.py"),
-        *ROOT.glob("examples/*.py"),
-        *(path for path in ROOT.glob("book/data/**/*") if path.is_file()),
-        *ROOT.glob("benchmarks/results/*.json"),
-    ]
+    files = [path for name in NOTEBOOKS["packages"] for path in (ROOT / name).rglob("*.py")]
+    files += [path for name in NOTEBOOKS["modules"] for path in (ROOT / name).glob("*.py")]
+    for data in (ROOT / name for name in NOTEBOOKS["data"]):
+        files += [path for path in (data, *data.rglob("*")) if path.is_file()]
     digest = hashlib.sha256(platform.python_version().encode())
-    for package in ("torch", "numpy", "matplotlib", "ipykernel"):
+    for package in NOTEBOOKS["versions"]:
         digest.update(f"{package} {version(package)}\n".encode())
     for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-def execution_key(path: Path, environment: str) -> str:
+def execution_key(notebook: NotebookNode, environment: str) -> str:
     """Changes exactly when the stored result of a notebook is out of date."""
     digest = hashlib.sha256(environment.encode())
-    for cell in _code_only(read(path), environment).cells:
+    for cell in _code_only(notebook).cells:
         digest.update(cell.source.encode() + b"\0")
     return digest.hexdigest()
 
@@ -59,61 +56,55 @@ def executed(path: Path) -> NotebookNode:
 
 
 def execute(paths: Iterable[Path]) -> list[NotebookNode]:
-    """The notebooks at ``paths`` with their outputs; those not in the cache run side by side."""
-    cache = get_cache(CACHE)
+    """The notebooks at ``paths`` with their outputs; those without a result run side by side."""
     environment = environment_digest()
     sources = [(path, read(path)) for path in paths]
-    codes = [_code_only(notebook, environment) for _, notebook in sources]
+    results = [CACHE / f"{execution_key(notebook, environment)}.ipynb" for _, notebook in sources]
     missing = [
-        (path, code)
-        for (path, _), code in zip(sources, codes, strict=True)
-        if not _is_cached(cache, code)
+        (path, _code_only(notebook), result)
+        for (path, notebook), result in zip(sources, results, strict=True)
+        if not result.exists()
     ]
     if missing:
         with ProcessPoolExecutor() as pool:
-            for (path, _), (done, error) in zip(missing, pool.map(_run, missing), strict=True):
-                if error is not None:
-                    raise NotebookError(f"{path.name} does not run.\n{error}")
-                bundle = CacheBundleIn(done, path.as_posix())
-                cache.cache_notebook_bundle(bundle, overwrite=True)
+            errors = list(pool.map(_run, missing))
+        if complaints := [error for error in errors if error is not None]:
+            raise NotebookError("\n".join(complaints))
     return [
-        _with_outputs(notebook, cache.merge_match_into_notebook(code)[1])
-        for (_, notebook), code in zip(sources, codes, strict=True)
+        _with_outputs(notebook, read(result))
+        for (_, notebook), result in zip(sources, results, strict=True)
     ]
 
 
-def _code_only(notebook: NotebookNode, environment: str) -> NotebookNode:
-    """What decides the outputs of a notebook: its code, and what that code stands on."""
+def _code_only(notebook: NotebookNode) -> NotebookNode:
+    """What of a notebook decides its outputs."""
     cells = [
         nbformat.v4.new_code_cell(cell.source, id=cell.id)
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
-    kernel = {"name": "python3", "display_name": "Python 3", "environment": environment}
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
 
 
-def _is_cached(cache, code: NotebookNode) -> bool:
-    try:
-        cache.match_cache_notebook(code)
-    except KeyError:
-        return False
-    return True
-
-
-def _run(job: tuple[Path, NotebookNode]) -> tuple[NotebookNode, str | None]:
-    path, code = job
+def _run(job: tuple[Path, NotebookNode, Path]) -> str | None:
+    """Run a notebook and keep its result; return what is wrong where it does not run."""
+    path, code, result = job
     os.environ["OMP_NUM_THREADS"] = "1"  # notebooks side by side must not share their cores
-    result = single_nb_execution(
+    client = NotebookClient(
         code,
-        cwd=str(path.parent),
         timeout=TIMEOUT,
-        allow_errors=False,
+        resources={"metadata": {"path": str(path.parent)}},
         coalesce_streams=True,  # a line that was printed in pieces is one line
         extra_arguments=["--log-level=ERROR"],  # a notice about kernels on other machines
+        record_timing=False,
     )
-    error = None if result.err is None else re.sub(r"\x1b\[[0-9;]*m", "", str(result.err))
-    return result.nb, error
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError) as error:
+        words = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+        return f"{path.name} does not run.\n{words}"
+    write_whole(result, nbformat.writes(code))
+    return None
 
 
 def _with_outputs(notebook: NotebookNode, code: NotebookNode) -> NotebookNode:

@@ -16,28 +16,35 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
-from sphinx.locale import _
+from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import BUILD, docstrings, drawing
-from .edition import LANGUAGES, edition
-from .execution import environment_digest, executed, execution_key
-from .korean_search import SearchKorean
-from .publishing import drop_outdated_page, handed_out, launch_the_edition, offer_the_source
+from . import docstrings, drawing, search
+from .config import LANGUAGES
+from .edition import edition
+from .execution import environment_digest, execute, executed, execution_key
+from .pages import BuiltPage
+from .publishing import (
+    drop_outdated_page,
+    edition_address,
+    handed_out,
+    launch_the_edition,
+    offer_the_source,
+)
+from .storage import read
 
 DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
+    app.add_config_value("notebooks", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
-    app.add_search_language(SearchKorean)
     docstrings.setup(app)
     drawing.setup(app)
+    search.setup(app)
     app.add_transform(LabelsAsAnchors)
-    catalogues = str(_compiled_catalogues())
-    for domain in DOMAINS:
-        app.add_message_catalog(domain, catalogues)
+    learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
     app.connect("builder-inited", offer_the_source)
     app.connect("builder-inited", launch_the_edition, priority=900)
@@ -74,7 +81,7 @@ def find_outdated(
     known = getattr(env, "execution_keys", {})
     environment = environment_digest()
     env.execution_keys = {
-        docname: execution_key(path, environment)
+        docname: execution_key(read(path), environment)
         for docname in env.found_docs
         if (path := _notebook(env, docname)) is not None
     }
@@ -166,10 +173,11 @@ def write_downloads(app: Sphinx, exception: Exception | None) -> None:
     """Put the edition's own notebook behind the download button, not the bilingual source."""
     if exception is not None or app.builder.name != "html":
         return
-    for docname in app.env.found_docs:
-        if path := _notebook(app.env, docname):
-            target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
-            nbformat.write(handed_out(executed(path), app.config.language), target)
+    sources = {name: path for name in app.env.found_docs if (path := _notebook(app.env, name))}
+    for docname, notebook in zip(sources, execute(sources.values()), strict=True):
+        page = BuiltPage(app.env, docname, edition_address(app.config))
+        target = Path(app.outdir, "_sources", docname).with_suffix(".ipynb")
+        nbformat.write(handed_out(notebook, page, app.config.language), target)
 
 
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
@@ -186,13 +194,27 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
                 shutil.copyfile(file.locate(), target)
 
 
-def _compiled_catalogues() -> Path:
-    """Compile the interface words that Sphinx and its theme have no translation for."""
-    target = BUILD / "locale"
+def learn_words(app: Sphinx) -> None:
+    """Add the interface words for which Sphinx and its theme have no translation.
+
+    They are compiled into a folder of this build alone, for Sphinx passes over a catalogue that it
+    cannot read: one that another build is writing at that moment leaves a page in English.
+    """
+    folder = Path(app.doctreedir, "locale")
     for po in Path(__file__).with_name("locale").glob("*.po"):
+        with po.open("rb") as file:
+            words = read_po(file, locale=po.stem)
         for domain in DOMAINS:
-            mo = target / po.stem / "LC_MESSAGES" / f"{domain}.mo"
+            mo = folder / po.stem / "LC_MESSAGES" / f"{domain}.mo"
             mo.parent.mkdir(parents=True, exist_ok=True)
-            with po.open("rb") as words, mo.open("wb") as compiled:
-                write_mo(compiled, read_po(words, locale=po.stem))
-    return target
+            with mo.open("wb") as compiled:
+                write_mo(compiled, words)
+            app.add_message_catalog(domain, str(folder))
+            if po.stem == app.config.language:
+                _check_loaded(domain, [word.id for word in words if word.id])
+
+
+def _check_loaded(domain: str, words: list[str]) -> None:
+    translate = get_translation(domain)
+    if missing := [word for word in words if translate(word) == word]:
+        raise ExtensionError(f"the words of the interface were not loaded for {domain}: {missing}")

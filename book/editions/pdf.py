@@ -2,15 +2,18 @@
 
 The pages of the site are put one after the other into a single document, so that the browser
 turns the links between chapters into links within the PDF. It is printed twice: the first PDF
-tells on which page each chapter starts, the second says so in its table of contents.
+tells on which page each chapter starts, the second says so in its table of contents. Solutions are
+taken from under their exercises to the end.
 """
 
+import copy
 import io
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urldefrag, urljoin, urlparse
 
 from bs4 import BeautifulSoup, Tag
@@ -19,7 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
-from . import ROOT
+from .config import ROOT
 
 TEMPLATES = ROOT / "book" / "_templates"
 
@@ -38,11 +41,20 @@ def open_browser() -> Iterator[Browser]:
         browser.close()
 
 
-def print_book(browser: Browser, first: Path, title: str, author: str, target: Path) -> None:
+class Words(NamedTuple):
+    """What the book says of itself on its first page, and what its last part is called."""
+
+    title: str
+    author: str
+    edition: str
+    solutions: str
+
+
+def print_book(browser: Browser, first: Path, words: Words, target: Path) -> None:
     """Print the edition whose first page is ``first`` to the PDF ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     document = target.with_suffix(".html")
-    document.write_text(whole_book(first, title, author), encoding="utf-8")
+    document.write_text(whole_book(first, words), encoding="utf-8")
     page = browser.new_page()
     page.set_default_timeout(0)  # thousands of formulas take their time
     page.goto(document.as_uri())
@@ -51,7 +63,7 @@ def print_book(browser: Browser, first: Path, title: str, author: str, target: P
     book = PdfWriter(_printed(page), incremental=True)
     name_outline(book, page.locator("article :is(h1, h2, h3, h4, h5, h6)").all_text_contents())
     page.close()
-    book.add_metadata({"/Author": author, "/Creator": "segloss"})
+    book.add_metadata({"/Author": words.author})
     book.write(target)
     document.unlink()
 
@@ -90,7 +102,7 @@ def _outline_items(parent: DictionaryObject) -> Iterator[DictionaryObject]:
         item = child.get("/Next")
 
 
-def whole_book(first: Path, title: str, author: str) -> str:
+def whole_book(first: Path, words: Words) -> str:
     """All pages of an edition, in order, as one document."""
     home = _read(first)
     contents = home.select_one("nav.bd-links")
@@ -106,13 +118,18 @@ def whole_book(first: Path, title: str, author: str) -> str:
         _gather(article, uri, starts)
         for folded in article.select("details"):
             folded["open"] = ""
+    pages = list(articles.values())
+    if solved := [part for article in pages for part in take_solutions(article)]:
+        pages.append(_last_part(words.solutions, solved))
+        contents.append(
+            _parsed(f'<ul><li><a href="#solutions">{words.solutions}</a><span/></li></ul>')
+        )
     return (
         Environment(loader=FileSystemLoader(TEMPLATES), trim_blocks=True)
         .get_template("printed_book.html")
         .render(
             lang=home.html["lang"],
-            title=title,
-            author=author,
+            words=words,
             styles=[urljoin(first.as_uri(), s["href"]) for s in home.select("[rel=stylesheet]")],
             scripts=[
                 urljoin(first.as_uri(), script["src"]) if script.get("src") else script.string
@@ -120,9 +137,50 @@ def whole_book(first: Path, title: str, author: str) -> str:
                 if "mathjax" in str(script).lower()
             ],
             contents=contents.decode_contents(),
-            articles=list(articles.values()),
+            articles=pages,
         )
     )
+
+
+def take_solutions(article: Tag) -> list[Tag]:
+    """Take what solves the exercises of a chapter out of it, leaving a link to each solution.
+
+    Returned is the chapter's heading and what was taken, with the number of its exercise; nothing
+    if there are no exercises.
+    """
+    taken: list[Tag] = []
+    question, solution = "", None
+    for part in article.select("section[id$=-exercises] > *"):
+        if part.name != "details" and "tag_hide-cell" not in part.get("class", []):
+            number = part.select_one(":scope > strong:first-child") if part.name == "p" else None
+            question, solution = number.get_text() if number else question, None
+            continue
+        if solution is None:
+            anchor = f"solution-{len(taken) + 1}-of-{article.section['id']}"
+            link = part.summary.get_text().strip() if part.summary else question
+            part.insert_before(
+                _parsed(f'<p class="to-solution"><a href="#{anchor}">{link}</a></p>')
+            )
+            solution = _parsed(f'<div id="{anchor}"><p><strong>{question}</strong></p></div>')
+            taken.append(solution)
+        solution.append(part.extract())
+    if not taken:
+        return []
+    heading = copy.copy(article.h1)
+    heading.name = "h2"
+    return [heading, *taken]
+
+
+def _last_part(title: str, solved: list[Tag]) -> Tag:
+    article = _parsed(
+        f'<article class="bd-article"><section id="solutions"><h1>{title}</h1></section></article>'
+    )
+    article.section.extend(solved)
+    return article
+
+
+def _parsed(html: str) -> Tag:
+    return BeautifulSoup(html, "html.parser").contents[0].extract()
 
 
 def _read(path: Path) -> BeautifulSoup:

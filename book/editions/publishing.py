@@ -6,14 +6,17 @@ what a reader of the page can run: the edition's notebook as the site hands it o
 that the site is published on (``.github/workflows/site.yml``).
 """
 
+import re
 from pathlib import Path
 
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
 from .alone import alone
 from .edition import edition
+from .plain import Page, plain
 
 SITE_BRANCH = "gh-pages"
 
@@ -40,9 +43,18 @@ def launch_the_edition(app: Sphinx) -> None:
     options["path_to_docs"] = f"{app.config.language}/_sources"
 
 
-def handed_out(notebook: NotebookNode, lang: str) -> NotebookNode:
-    """What a reader gets of an executed notebook: one language of it, which runs by itself."""
-    return alone(edition(notebook, lang))
+def edition_address(config: Config) -> str:
+    """Where the edition stands on the web; empty while the owner has filled in no address."""
+    site = config.html_baseurl.rstrip("/")
+    url = config.html_theme_options.get("repository_url", "")
+    if not site and (found := re.fullmatch(r"https://github\.com/([^/]+)/([^/]+?)/?", url)):
+        site = f"https://{found[1].lower()}.github.io/{found[2]}"
+    return site and f"{site}/{config.language}"
+
+
+def handed_out(notebook: NotebookNode, page: Page, lang: str) -> NotebookNode:
+    """What a reader gets of an executed notebook: plain, in one language, and it runs by itself."""
+    return alone(plain(edition(notebook, lang), page))
 
 
 def drop_outdated_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:

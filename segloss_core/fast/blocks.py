@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..inputs import Mode, Pixels
+from ..inputs import HUGE, Mode, Pixels
 from .dispatch import on_cpu
 
 # A smaller block costs more calls. With several classes most temporaries have but one value for a
@@ -55,7 +55,11 @@ class Block:
     def centred(self) -> Tensor:
         """(b, C, n), logits less the largest of a pixel; a new tensor."""
         x = self.logits
-        return x - x.amax(1, keepdim=True)
+        largest = x.amax(1, keepdim=True)
+        if largest.amax() == torch.inf:  # less itself it would be NaN
+            x = x.nan_to_num(torch.nan, HUGE, -HUGE)
+            largest = x.amax(1, keepdim=True)
+        return x - largest
 
     @property
     def weight(self) -> Tensor | None:

@@ -12,7 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import ROOT
-from book.editions.alone import MODULES, alone, imports, needs
+from book.editions.alone import alone, imports, needs
+from book.editions.config import NOTEBOOKS
 from book.editions.edition import LANGUAGES, edition
 from book.editions.execution import executed
 
@@ -54,12 +55,13 @@ def outputs(notebook: nbformat.NotebookNode) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize(
+    ("lang", "name"), [("ko", "07_overlap.ipynb"), ("en", "index.ipynb"), ("ko", "api.ipynb")]
+)
 def test_the_downloaded_notebook_runs_alone(
-    site: Path, stranger: Path, tmp_path: Path, lang: str
+    site: Path, stranger: Path, tmp_path: Path, lang: str, name: str
 ) -> None:
     """As a reader has it: one file in an empty folder."""
-    [name] = {"ko": ["07_overlap.ipynb"], "en": ["index.ipynb"]}[lang]
     file = tmp_path / name
     file.write_bytes((site / lang / "_sources" / "book" / name).read_bytes())
     packages = sysconfig.get_path("purelib")
@@ -95,21 +97,26 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
     notebook = nbformat.read(chapter, as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     files, packages = needs(source)
-    here = {path.stem for folder in MODULES for path in folder.glob("*.py")} | {"segloss_core"}
+    modules = [path for name in NOTEBOOKS["modules"] for path in (ROOT / name).glob("*.py")]
+    here = {path.stem for path in modules} | {"segloss_core"}
     brought = {part.removesuffix(".py") for name in files for part in Path(name).parts}
     assert here & imports(source) <= brought
     assert not set(packages) & here
     for lang in LANGUAGES:
         [*setup] = [cell for cell in alone(edition(notebook, lang)).cells if cell.id == "set-up"]
         assert len(setup) == bool(files)
-        assert all(len(cell.source) < 500_000 for cell in setup), "keep downloads light"
+        assert all(len(cell.source) < 300_000 for cell in setup), "keep downloads light"
 
 
 def test_needs_follows_modules_packages_and_data() -> None:
     files, packages = needs("from samples import nuclei\nimport math, segloss_core.pixel")
     assert {"book/samples.py", "segloss_core/pixel.py", "book/data/ATTRIBUTION.md"} <= set(files)
     assert "book/data/nuclei/nuclei_10_image.png" in files
+    assert "book/data/nuclei/nuclei_00_image.png" not in files, "samples.py does not read it"
     assert "book/figures.py" not in files
+    folder, _ = needs('FOLDER = ROOT / "data" / "nuclei"')
+    assert "book/data/nuclei/nuclei_00_image.png" in folder
+    assert needs('kind = "nuclei"') == ({}, {})
     assert packages == {"matplotlib": "matplotlib", "numpy": "numpy", "torch": "torch"}
 
 

@@ -9,7 +9,6 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from book.editions.edition import LANGUAGES
-from book.editions.korean_search import SearchKorean
 
 PHONE = {"width": 390, "height": 844}
 SCREEN = {"width": 1280, "height": 800}
@@ -185,37 +184,6 @@ def test_the_switch_leads_to_the_twin(tab, site: Path, here: str, there: str) ->
         assert view.locator("html").get_attribute("lang") == there
 
 
-def found(view: Page) -> list[str]:
-    """The pages that a search has found, once it is over."""
-    expect(view.locator("#search-results h2")).not_to_be_empty()
-    view.wait_for_function("document.querySelector('#search-results p.search-summary').innerText")
-    links = view.locator("#search-results ul.search li a")
-    return [Path(link.get_attribute("href") or "").stem for link in links.all()]
-
-
-def test_a_korean_word_is_found_with_a_particle_attached(tab, site: Path) -> None:
-    page = (site / "ko/book/01_notation.html").read_text(encoding="utf-8")
-    assert "경계를" in page
-    assert "01_notation" in found(tab("ko/search.html?q=경계"))
-
-
-def test_an_english_word_is_found_in_both_editions(tab, site: Path) -> None:
-    assert "02_cross_entropy" in found(tab("en/search.html?q=entropy"))
-    assert "02_cross_entropy" in found(tab("ko/search.html?q=softmax"))
-
-
-def test_a_word_that_is_nowhere_is_not_found(tab) -> None:
-    assert found(tab("ko/search.html?q=고래")) == []
-
-
-def test_the_query_is_cut_as_the_index_is(tab) -> None:
-    view = tab("ko/search.html")
-    korean = SearchKorean({})
-    for query in ("경계를", "값", "U-Net의 경계", "softmax 손실", "y=1인 픽셀 99%"):
-        cut = view.evaluate("query => splitQuery(query)", query)
-        assert sorted(cut) == sorted(korean.split(query))
-
-
 def tab_to(view: Page, selector: str, presses: int) -> None:
     """Press Tab until the focus is on what matches, from where the focus is."""
     for _ in range(presses):
@@ -226,18 +194,9 @@ def tab_to(view: Page, selector: str, presses: int) -> None:
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-@pytest.mark.parametrize("selector", [".edition-switch a", ".search-button-field", ".loss-map a"])
+@pytest.mark.parametrize("selector", [".edition-switch a", ".search-box input", ".loss-map a"])
 def test_the_keyboard_reaches(tab, lang: str, selector: str) -> None:
     tab_to(tab(f"{lang}/book/index.html", viewport=SCREEN), selector, 60)
-
-
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_a_search_needs_no_mouse(tab, lang: str) -> None:
-    view = tab(f"{lang}/book/index.html")
-    view.keyboard.press("Control+k")
-    view.keyboard.type("softmax")
-    view.keyboard.press("Enter")
-    view.wait_for_url(f"**/{lang}/search.html?q=softmax*")
 
 
 def test_sliders_are_moved_by_keys(tab, site: Path, page: Path) -> None:

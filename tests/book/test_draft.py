@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import ROOT, draft, parity
-from book.editions.__main__ import CONFIG
+from book.editions.config import CONFIG
 from book.editions.execution import executed
 from book.editions.storage import stored
 
@@ -55,8 +55,8 @@ def test_the_draft_lacks_nothing_but_words(new: NotebookNode) -> None:
     assert len(outputs) >= 8
     assert "NAME" not in nbformat.writes(new)
     left = draft.unfinished(new)
-    assert "cell 0 ('TODO 제목: new-idea'), ko: # TODO 제목: new-idea" in left
-    assert any(line.startswith("code cell 2: ") for line in left)
+    assert "cell 1 (TODO 제목: new-idea | TODO title: new-idea), ko: # TODO 제목: new-idea" in left
+    assert any(line.startswith("code cell 3 (under TODO ") for line in left)
     assert any("figure, caption, en: TODO" in line for line in left)
 
 
@@ -104,6 +104,6 @@ def test_a_missing_twin_stops_every_command_in_words(tmp_path: Path, name: str) 
     done = command(tmp_path, name)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "01_a.ipynb, cell 0 ('제목'): its English twin, tagged 'en', is missing" in done.stderr
-    assert "01_a.ipynb, cell 4 ('words'): tag it 'ko' or 'en'" in done.stderr
-    assert "cell 1" not in done.stderr
+    assert "01_a.ipynb, cell 1 (제목): its twin, tagged 'en', is missing" in done.stderr
+    assert "01_a.ipynb, cell 5 (under 정의 | Definition): tag it with its language" in done.stderr
+    assert "cell 2" not in done.stderr

@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from book.editions import execution
+from book.editions.storage import read
 
 
 def write(path: Path, *cells: nbformat.NotebookNode) -> Path:
@@ -17,12 +18,13 @@ def write(path: Path, *cells: nbformat.NotebookNode) -> Path:
 def test_the_key_sees_code_and_environment_but_not_prose(tmp_path: Path) -> None:
     path = tmp_path / "chapter.ipynb"
     code, caption = new_code_cell("1 + 1"), {"mystnb": {"figure": {"caption": "a"}}}
-    key = execution.execution_key(write(path, code), "core v1")
+    key = execution.execution_key(read(write(path, code)), "core v1")
 
     with_prose = write(path, new_markdown_cell("words"), new_code_cell("1 + 1", metadata=caption))
-    assert execution.execution_key(with_prose, "core v1") == key
-    assert execution.execution_key(path, "core v2") != key
-    assert execution.execution_key(write(path, new_code_cell("1 + 2")), "core v1") != key
+    assert execution.execution_key(read(with_prose), "core v1") == key
+    assert execution.execution_key(read(path), "core v2") != key
+    changed = write(path, new_code_cell("1 + 2"))
+    assert execution.execution_key(read(changed), "core v1") != key
 
 
 def test_the_environment_sees_the_core_the_modules_and_the_data(

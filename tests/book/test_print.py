@@ -17,6 +17,7 @@ from book.editions import pdf
 from book.editions.edition import LANGUAGES
 
 CHAPTERS = ("01_notation.html", "glossary.html", "references.html")  # of the book that is printed
+SOLUTIONS = {"ko": "연습 문제 풀이", "en": "Solutions"}
 HANGUL_WORD = re.compile("[가-힣]{2,}")
 PAPER = {"width": 665, "height": 980}  # A4 within its margins, in CSS pixels
 
@@ -103,19 +104,23 @@ def book(
             link.decompose()
     first.write_text(str(home), encoding="utf-8")
     target = folder / "book.pdf"
-    pdf.print_book(browser, first, "segloss", "its authors", target)
+    words = pdf.Words("segloss", "its authors", "1.2.3, 2026-01-02", SOLUTIONS[request.param])
+    pdf.print_book(browser, first, words, target)
     return folder / "book", PdfReader(target)
 
 
 def headings(folder: Path) -> list[str]:
-    """The titles and section titles of the chapters, formulas left out."""
-    found = []
+    """The titles and section titles of the chapters and the solutions, formulas left out."""
+    found, solved = [], []
     for name in ("index.html", *CHAPTERS):
         page = BeautifulSoup((folder / name).read_text(encoding="utf-8"), "html.parser")
         for drop in page.select("article .headerlink, article .math"):
             drop.decompose()
         found += [h.get_text().strip() for h in page.select("article :is(h1, h2, h3, h4)")]
-    return found
+        if page.select("article section[id$=-exercises] > details"):
+            solved.append(found[-len(page.select("article :is(h1, h2, h3, h4)"))])
+    lang = page.html["lang"]
+    return [*found, SOLUTIONS[lang], *solved]
 
 
 def test_the_headings_are_in_the_text_layer(book: tuple[Path, PdfReader]) -> None:
@@ -159,7 +164,7 @@ def test_contents_name_the_pages_where_chapters_start(book: tuple[Path, PdfReade
         if not isinstance(item, list)
     }
     contents = printed.pages[1].extract_text()
-    assert len(starts) == 1 + len(CHAPTERS)
+    assert len(starts) == 1 + len(CHAPTERS) + 1  # the first page, and the solutions
     for title, number in starts.items():
         assert re.search(rf"{letters(title)}{number}(?!\d)", letters(contents)), title
 
@@ -176,3 +181,40 @@ def test_links_stay_within_the_book_or_lead_to_the_web(book: tuple[Path, PdfRead
             elif "/A" in note:
                 assert note["/A"]["/URI"].startswith("https://"), note["/A"]
     assert inner > 30
+
+
+def test_the_first_page_says_which_version_it_is(book: tuple[Path, PdfReader]) -> None:
+    _, printed = book
+    assert "1.2.3, 2026-01-02" in printed.pages[0].extract_text()
+
+
+def test_solutions_stand_at_the_end(book: tuple[Path, PdfReader]) -> None:
+    """Under each exercise stands a link to its solution."""
+    folder, printed = book
+    page = BeautifulSoup((folder / CHAPTERS[0]).read_text(encoding="utf-8"), "html.parser")
+    solutions = page.select("article section[id$=-exercises] > details")
+    assert len(solutions) >= 3
+    [start] = [
+        printed.get_destination_page_number(item)
+        for item in printed.outline
+        if not isinstance(item, list) and item.title == SOLUTIONS[printed.root_object["/Lang"]]
+    ]
+    before, after = (
+        letters("".join(page.extract_text() for page in pages))
+        for pages in (printed.pages[:start], printed.pages[start:])
+    )
+    for solution in solutions:
+        for drop in solution.select(".math, summary"):
+            drop.decompose()
+        words = max(re.findall(r"[^\n.,:;()]+", solution.get_text()), key=len)
+        assert letters(words) in after
+        assert letters(words) not in before
+    links = [name for name in printed.named_destinations if "solution-" in name]
+    assert len(links) == len(solutions)
+
+
+def test_code_is_not_split_between_pages(view: Page) -> None:
+    view.emulate_media(media="print")
+    code = view.locator('article div[class*="highlight"]')
+    styles = code.evaluate_all("all => all.map(e => getComputedStyle(e).breakInside)")
+    assert set(styles) == {"avoid"}

@@ -11,7 +11,7 @@ import yaml
 from bs4 import BeautifulSoup, SoupStrainer
 
 from book.editions import ROOT
-from book.editions.__main__ import CONFIG
+from book.editions.config import CONFIG
 from book.editions.edition import LANGUAGES
 from book.editions.publishing import SITE_BRANCH
 

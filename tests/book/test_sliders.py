@@ -56,6 +56,23 @@ def test_losses_and_gradients_of_a_pixel(
         assert drawn == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("label", [0.0, 0.3, 1.0])
+def test_cross_entropy_of_a_soft_label(script: Page, label: float) -> None:
+    z = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
+    target = torch.full_like(z, label).detach()
+    losses = {
+        "p̂ − y": segloss_core.cross_entropy_loss(z, target, reduction="none"),
+        "½(p̂ − y)²": (z.sigmoid() - target) ** 2 / 2,
+    }
+    for name, values in losses.items():
+        [slopes] = torch.autograd.grad(values.sum(), z)
+        above = "ℓ" if name == "p̂ − y" else name
+        drawn = [curve(script, "ce", 0, above, LOGITS, {"y": label})]
+        drawn.append(curve(script, "ce", 1, name, LOGITS, {"y": label}))
+        for curve_drawn, expected in zip(drawn, (values, slopes), strict=True):
+            assert curve_drawn == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-12)
+
+
 @pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.5), (0.3, 0.7), (1.0, 0.2)])
 def test_tversky_of_a_growing_mask(script: Page, alpha: float, beta: float) -> None:
     sizes = [1, 40, 99, 100, 101, 150, 200]

@@ -89,7 +89,10 @@ def test_parts_of_one_instance_are_one_instance():
     assert d2[0, 1] == 5
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+UNSIGNED = [torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("dtype", [*UNSIGNED, torch.int16, torch.int32, torch.int64], ids=str)
 def test_integer_dtypes(dtype):
     check(blobs(5, 12).to(dtype))
 
@@ -140,7 +143,7 @@ def test_cost_does_not_grow_with_the_largest_distance(instances, monkeypatch):
 @pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 4.0])])
 @pytest.mark.parametrize("options", [{}, {"w0": 3.0, "sigma": 2.0}])
 def test_weight_map_is_its_formula(class_weight, options):
-    """Trap H47: also that the border term holds inside of instances."""
+    """Also that the border term holds inside of instances."""
     ids = blobs(30, 64)
     found = core.unet_weight_map(ids, class_weight=class_weight, **options)
     expected = reference.unet_weights(ids, class_weight=class_weight, **options)
@@ -170,7 +173,7 @@ def test_nothing_in_reach_needs_no_small_tiles():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_class_weights_stay_where_there_is_no_border(count):
-    """Trap H47: with fewer than two instances w is w_c, not 0."""
+    """With fewer than two instances w is w_c, not 0."""
     ids = blobs(1, 8) * count
     assert (core.unet_weight_map(ids) == 1).all()
     weight = core.unet_weight_map(ids, class_weight=torch.tensor([0.5, 3.0]))
@@ -178,7 +181,7 @@ def test_class_weights_stay_where_there_is_no_border(count):
 
 
 def test_the_weight_multiplies_the_cross_entropy():
-    """Trap H47: an added term would leave the gradient of plain cross entropy."""
+    """An added term would leave the gradient of plain cross entropy."""
     ids = torch.tensor([[1, 1, 0, 2, 2]])
     z = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)
     y = ids > 0

@@ -1,0 +1,228 @@
+"""What a trained network makes of the losses, read from data/evidence.json.
+
+The experiment is benchmarks/evidence.py: one small U-Net, four tasks, every loss, three seeds, 70
+test photographs. A chapter needs two lines, and a third prints what its sentences say::
+
+    found = comparison("border", "dice", score="iou")
+    _ = training_panel(found)
+    print(found)
+
+"nuclei", "border", "three" and "centres" are the tasks; ``results()["runs"]`` has every number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from figures import COLORS, outline, panels, show_probability
+
+DATA = Path(__file__).parent / "data"
+
+#: How a mask was made, and how the names of its scores end.
+READINGS = {
+    "1/2": ("_half", ""),  # cut at p = 1/2
+    "tuned": ("_val",),  # cut where the IoU of the validation photographs is best
+    "watershed": ("_watershed",),  # cut at 1/2, then along the valleys of the distance map
+}
+
+
+@cache
+def results() -> dict[str, Any]:
+    """The whole file: about, strips, runs, curves."""
+    found: dict[str, Any] = json.loads((DATA / "evidence.json").read_text(encoding="utf-8"))
+    return found
+
+
+def losses(task: str) -> list[str]:
+    """The losses that were trained on a task."""
+    return list(dict.fromkeys(run["loss"] for run in results()["runs"] if run["task"] == task))
+
+
+def steps(task: str, *names: str) -> list[int]:
+    """The numbers of steps after which all these losses were read."""
+    each = [
+        {run["step"] for run in results()["runs"] if (run["task"], run["loss"]) == (task, name)}
+        for name in names
+    ]
+    return sorted(set.intersection(*each))
+
+
+def runs(task: str, loss: str, step: int, part: str = "runs") -> list[dict[str, Any]]:
+    """One record for each seed: of scores, or with part "curves" of what is drawn."""
+    wanted = (task, loss, step)
+    found = [r for r in results()[part] if (r["task"], r["loss"], r["step"]) == wanted]
+    if not found:
+        raise KeyError(f"no runs of {loss!r} on {task!r} with {step} steps; {steps(task, loss)}")
+    return found
+
+
+def values(task: str, loss: str, name: str, step: int) -> np.ndarray:
+    """One score, one number for each seed."""
+    return np.array([run[name] for run in runs(task, loss, step)], dtype=float)
+
+
+def strip(task: str, loss: str, step: int) -> np.ndarray:
+    """The probabilities of seed 0 on a corner of the book's photograph, in [0, 1]."""
+    side = results()["about"]["strip"]["side"]
+    row = results()["strips"].index([task, loss, step])
+    picture: np.ndarray = imread(DATA / "evidence.png")
+    return picture[row * side : (row + 1) * side]
+
+
+def strip_of(photograph: np.ndarray) -> np.ndarray:
+    """The same corner of an image or label image of the book, (256, 256)."""
+    where = results()["about"]["strip"]
+    top, left, side = where["top"], where["left"], where["side"]
+    return photograph[top : top + side, left : left + side]
+
+
+class Row(NamedTuple):
+    """One score of one loss: a number for each seed."""
+
+    loss: str
+    reading: str  #: a key of READINGS, or "" for a score without a threshold
+    values: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """A loss, or several, and cross entropy on one task; what `training_panel` draws."""
+
+    task: str
+    losses: tuple[str, ...]  #: cross entropy is the last
+    step: int
+    score: str
+    rows: list[Row]
+
+    def row(self, loss: str, reading: str = "") -> Row:
+        return next(row for row in self.rows if row[:2] == (loss, reading))
+
+    def __str__(self) -> str:
+        """A table of the mean over the seeds, with the lowest and the highest."""
+        lines = [f"{self.task}, {self.step} steps, {len(self.rows[0].values)} seeds: {self.score}"]
+        return "\n".join(lines + [f"{r.loss:14s} {r.reading:9s} {spread(r)}" for r in self.rows])
+
+
+def spread(row: Row | Sequence[float]) -> str:
+    """Mean (lowest to highest): three digits of a share, whole numbers of a count."""
+    x = np.asarray(row.values if isinstance(row, Row) else row)
+    digits = 0 if x.max() > 1 else 3
+    return f"{x.mean():.{digits}f} ({x.min():.{digits}f} to {x.max():.{digits}f})"
+
+
+def apart(a: Row, b: Row) -> bool:
+    """Whether the ranges over the seeds do not overlap; if they do, nothing is claimed."""
+    return bool(a.values.min() > b.values.max() or b.values.min() > a.values.max())
+
+
+def comparison(
+    task: str, loss: str | Sequence[str], score: str = "iou", step: int | None = None
+) -> Comparison:
+    """Compare a loss, or several, with cross entropy.
+
+    ``score`` is "iou", "dice", "precision", "recall", and on "nuclei" "object_f1" and "merges",
+    each at 1/2, at the threshold tuned on the validation photographs and, where there is one,
+    after the watershed; or a score without a threshold, "ap" or "ece". ``step`` is that of the
+    longest runs that all of them have.
+    """
+    names = (loss,) if isinstance(loss, str) else tuple(loss)
+    names = (*(name for name in names if name != "ce"), "ce")
+    if not 1 < len(names) < 4:
+        raise ValueError(f"loss: expected one or two names beside cross entropy, got {loss!r}")
+    if unknown := set(names) - set(losses(task)):
+        raise KeyError(f"no runs of {sorted(unknown)} on {task!r}, only of {losses(task)}")
+    step = step or steps(task, *names)[-1]
+    rows = []
+    for name in names:
+        there = runs(task, name, step)[0]
+        found = [
+            (reading, score + ending)
+            for reading, endings in READINGS.items()
+            for ending in endings
+            if score + ending in there
+        ]
+        if len(found) == 1:  # a score without a threshold
+            found = [("", score)]
+        rows += [Row(name, reading, values(task, name, key, step)) for reading, key in found]
+    if not rows:
+        raise KeyError(f"no score {score!r} on {task!r}, only {list(there)[4:]}")
+    return Comparison(task, names, step, score, rows)
+
+
+#: Of the losses in a panel, cross entropy last: colour, line, mark.
+_LINES = {
+    1: [("loss", "-", "o"), ("baseline", "--", "s")],
+    2: [("loss", "-", "o"), ("highlight", "-.", "D"), ("baseline", "--", "s")],
+}
+
+_FILLS = {"": "full", "1/2": "full", "tuned": "none", "watershed": "left"}
+
+#: What the scores are called in a picture.
+_SCORES = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "ap": "average precision",
+    "ece": "calibration error",
+    "object_f1": "object $F_1$",
+    "merges": "merged nuclei",
+}
+
+
+def training_panel(found: Comparison) -> Figure:
+    """Draw what training with a loss gives beside cross entropy; see `comparison`.
+
+    Above left the curves of precision against recall, a line for each seed, with the points at 1/2
+    (filled) and at the threshold tuned on the validation photographs (open). Above right the score:
+    a mark for each seed, a bar from the lowest to the highest; half filled is after the watershed.
+    Below, one corner of the book's
+    photograph, under the first loss and under cross entropy, with the annotation's outlines.
+    """
+    styles = dict(zip(found.losses, _LINES[len(found.losses) - 1], strict=True))
+    figure, (left, right, *below) = panels(2, 2, 6.4)
+    for loss, (colour, line, mark) in styles.items():
+        colour, label = COLORS[colour], loss
+        for scores, curve in zip(
+            runs(found.task, loss, found.step),
+            runs(found.task, loss, found.step, "curves"),
+            strict=True,
+        ):
+            precision = curve["precisions"]
+            recall = np.arange(1, len(precision) + 1) / len(precision)
+            left.plot(recall, precision, line, color=colour, linewidth=1.4, label=label)
+            label = "_"
+            for point, fill in (("half", "full"), ("val", "none")):
+                place = scores[f"recall_{point}"], scores[f"precision_{point}"]
+                left.plot(*place, mark, color=colour, fillstyle=fill)
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    left.legend(loc="lower left", fontsize=11)
+
+    for place, row in enumerate(found.rows):
+        colour, _, mark = styles[row.loss]
+        ends = [row.values.min(), row.values.max()]
+        right.plot(ends, [place, place], color=COLORS[colour], linewidth=3)
+        right.plot(
+            row.values,
+            [place] * len(row.values),
+            mark,
+            color=COLORS[colour],
+            markerfacecoloralt="white",
+            fillstyle=_FILLS[row.reading],
+        )
+        text = f"{row.loss}, {row.reading}" if row.reading else row.loss
+        right.annotate(text, (0.03, place - 0.32), xycoords=("axes fraction", "data"), fontsize=11)
+    right.set(ylim=(len(found.rows) - 0.4, -0.7), yticks=[])
+    right.set_xlabel(_SCORES.get(found.score, found.score))
+    right.margins(x=0.15)
+
+    labels = strip_of(imread(DATA / "nuclei" / "nuclei_10_label.png") * 255)
+    for ax, loss in zip(below, (found.losses[0], "ce"), strict=True):
+        show_probability(ax, strip(found.task, loss, found.step), loss)
+        outline(ax, labels, "white", 0.8)
+    return figure
