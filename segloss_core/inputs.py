@@ -62,7 +62,7 @@ class Pixels(NamedTuple):
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:
-        return self[:TENSORS]
+        return self.input, self.target, self.valid, self.weight
 
     @property
     def options(self) -> tuple[Any, ...]:

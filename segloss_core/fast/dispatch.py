@@ -126,7 +126,8 @@ class _ByKernel(torch.autograd.Function):
         return (torch.func.vmap(formula, in_dims[1:2])(pixels), None), (0, None)
 
 
-@torch.compiler.disable  # for compiled autograd, which cannot look into a kernel
+# Compiled autograd cannot look into a kernel, but it can call one.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _gradient(ctx: Any, slope: Tensor) -> Tensor:
     pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
     # What a buffer becomes is nobody else's, so it is not copied; the next time it is made anew.
