@@ -209,7 +209,7 @@ def prepare(
 def look_at_target(pixels: Pixels, hard: bool = False) -> Pixels:
     """Check the values of a target without class ids, and see whether they are 0 and 1 alone."""
     y = pixels.labels
-    if pixels.soft and pixels.mode != "multiclass" and is_hard(y):
+    if pixels.soft and pixels.mode != "multiclass" and _is_hard(y):
         return pixels._replace(soft=False)
     check_range("target", y, 0, 1)
     if pixels.soft and hard:
@@ -248,7 +248,7 @@ def _warn_of_void_foreground(target: Tensor) -> None:
         )
 
 
-def is_hard(y: Tensor) -> bool:
+def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
     y = y.flatten()
     tiles = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache

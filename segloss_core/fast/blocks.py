@@ -14,7 +14,7 @@ from .dispatch import on_cpu
 
 # A smaller block costs more calls. With several classes most temporaries have but one value for a
 # pixel, so a block may be larger.
-BLOCK: dict[Mode, int] = {"binary": 2**16, "multilabel": 2**16, "multiclass": 2**18}  # elements
+BLOCK: dict[Mode, int] = {"binary": 2**17, "multilabel": 2**17, "multiclass": 2**18}  # elements
 
 Slices = tuple[slice, slice, slice]
 

@@ -6,6 +6,7 @@ of y, (3, 1 or B, C). A class without foreground has no loss.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,17 +40,17 @@ class HingeBySort(Kernel):
             y, errors = block.labels, slopes[block.at]
             margins = block.logits * torch.rsub(y, 1, alpha=2)
             torch.clamp(block.select(margins.add_(1)), min=0, out=errors)
-            _add(result[1], block, errors.sum(-1))
-            _add(result[2], block, y.sum(-1))
             _to_keys(errors, y)
-        result[1].masked_fill_(result[2] > 0, 0)
+            _add(result[2], block, y.sum(-1))
         for row, images in _regions(pixels, self.per_image):
             for c in range(pixels.classes):
                 keys, objects = slopes[images, c : c + 1], int(result[2, row, c])
                 if objects > 0:
                     result[0, row, c] = _in_order(keys, objects, _hinge_slope, hinge=True)
                 else:
-                    keys.copy_(_sign(_from_keys(_as_integers(keys))))
+                    errors = _from_keys(_as_integers(keys))
+                    result[1, row, c] = errors.sum()
+                    keys.copy_(_sign(errors))
         return result, slopes
 
     def backward(self, pixels: Pixels, buffer: Tensor, slope: Tensor) -> Tensor:
@@ -213,7 +214,10 @@ def _in_order(slopes: Tensor, objects: int, slope: Slope, hinge: bool = False) -
         start, missed = end, objects + end - int(union[-1])
         steps = jaccard_steps(y, union, rank)
         errors = _from_keys(bucket)
-        loss += (errors * steps).masked_fill_(steps == 0, 0).sum().item()
+        part = (errors * steps).sum().item()
+        if math.isnan(part):  # by an infinite error whose step is 0, if not by NaN
+            part = torch.where(steps == 0, 0, errors * steps).sum().item()
+        loss += part
         values = slope(errors, y, steps)
         values = torch.zeros_like(values).scatter_add_(0, order, values)  # faster than index_copy_
         found.append(torch.split(values, [len(x) for x in of_tiles]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..inputs import Pixels, is_hard
+from ..inputs import Pixels
 from ..sums import sum_by_class
 from .blocks import blocks
 from .dispatch import Kernel, UnfitError
@@ -32,7 +32,8 @@ class OverlapSums(Kernel):
                 keep = one.expand_as(y) if block.keep is None else block.keep
                 actual = sum_by_class(keep, y, classes)
             else:
-                if not is_hard(y):
+                between = torch.addcmul(y, y, y, value=-1).flatten()  # 0 for y = 0 and 1 alone
+                if torch.dot(between, between) != 0:
                     raise UnfitError
                 overlap, actual = (here * y).sum(-1), y.sum(-1)
             sums[:, block.at[0]].add_(torch.stack([overlap, mass, actual, mass]))
