@@ -97,7 +97,6 @@ class FocalForm(Kernel):
             losses.mul_(power)
         else:
             push = torch.full_like(losses, factor)
-        losses = block.select(losses)
         weight = block.weight
         if self.class_weight is not None:
             of_label = self.class_weight.index_select(0, label.flatten()).view_as(label)
@@ -111,4 +110,6 @@ class FocalForm(Kernel):
                 slopes.scatter_(1, label, -push * q)  # p - 1 = -q
             else:
                 slopes.scatter_add_(1, label, -push)
-        return losses.sum()
+        total = losses.sum()
+        # An infinite loss of a void pixel times 0 is NaN.
+        return total if total.isfinite() else block.select(losses).sum()
