@@ -32,16 +32,15 @@ class OverlapSums(Kernel):
                 keep = one.expand_as(y) if block.keep is None else block.keep
                 actual = sum_by_class(keep, y, classes)
             else:
-                between = torch.addcmul(y, y, y, value=-1).flatten()  # 0 for y = 0 and 1 alone
-                if torch.dot(between, between) != 0:
-                    raise UnfitError
                 overlap, actual = (here * y).sum(-1), y.sum(-1)
+                if not torch.dot(y.flatten(), y.flatten()) == actual.sum() <= y.numel():
+                    raise UnfitError  # for 0 and 1 alone the two sums are the same whole number
             sums[:, block.at[0]].add_(torch.stack([overlap, mass, actual, mass]))
         return sums, p
 
     def backward(self, pixels: Pixels, buffer: Tensor, slope: Tensor) -> Tensor:
         by_overlap, by_size, _, by_mass = slope.to(buffer.dtype).unbind()
-        by_mass = by_size + by_mass
+        by_mass, classes = by_size + by_mass, pixels.classes
         for block in blocks(pixels):
             p, y = buffer[block.at], block.labels
             overlap, mass = by_overlap[block.at[0]], by_mass[block.at[0]]
@@ -51,6 +50,9 @@ class OverlapSums(Kernel):
                 mean = (mass.unsqueeze(1) @ p).add_(own)
                 p.mul_(mass.unsqueeze(-1) - mean).scatter_add_(1, y, own)
             else:  # sigmoid: p (1 - p) g
-                by_p = (y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
+                if len(overlap) == 1 == classes:  # faster with numbers
+                    by_p = torch.add(mass, y, alpha=overlap.item())
+                else:
+                    by_p = (y * overlap.unsqueeze(-1)).add_(mass.unsqueeze(-1))
                 torch.ops.aten.sigmoid_backward.grad_input(by_p, p, grad_input=p)
         return buffer
