@@ -367,7 +367,7 @@ def test_the_digits_of_focal_loss_at_large_logits(mode: str):
     value, grad = value_and_gradient(case, z, y)
     exact, slope = value_and_gradient(case, z.double(), y)
     torch.testing.assert_close(value.double(), exact, rtol=1e-6, atol=0)
-    assert (grad - slope).abs().max() < 1e-6 * slope.abs().max()
+    assert (grad - slope).abs().max() < 3e-6 * slope.abs().max()
 
 
 def test_balanced_cross_entropy_of_positives_alone_keeps_its_digits():
