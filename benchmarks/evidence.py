@@ -80,7 +80,9 @@ PARTS = ("train", "val", "test")
 
 SEEDS = (0, 1, 2)
 STEPS = (300, 1000, 3000)
-SETTINGS: dict[str, Any] = {"batch": 4, "size": 64, "rate": 0.005, "warm_up": 50, "eta": 8}
+SETTINGS: dict[str, Any] = {"rate": 0.005, "warm_up": 50, "eta": 8}
+#: Crops a step, and their side: larger where borders, which are rare, must be among them.
+CROPS = {"nuclei": (4, 64), "border": (4, 96), "three": (4, 96), "centres": (4, 64)}
 #: The last step of "ce, then Lovász", and the step at which the loss changes.
 REFINED = {1000: 667, 3000: 2000}
 
@@ -221,16 +223,18 @@ MAIN = (
 #: Task, losses, last step. What matters most comes first; a longer run goes on with a shorter one.
 PLAN: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("nuclei", (*MAIN[:3], *MAPS_TOO, *MAIN[3:]), 300),
-    ("border", MAIN, 1000),
-    ("centres", MAIN, 300),
-    ("nuclei", (*MAIN[:3], *MAPS_TOO, *MAIN[3:], "ce_then_lovasz"), 1000),
-    ("three", tuple(SOFTMAX), 1000),
-    ("border", ("ce", "ce_dice", "focal", "dice", "tversky", "weighted_ce", "lovasz"), 3000),
+    ("border", ("ce", "ce_dice", "dice", "focal", "tversky", "weighted_ce"), 1000),
+    ("nuclei", ("ce", "ce_then_lovasz", "dice", "gap_map"), 1000),
+    ("centres", ("ce", "dice", "ce_dice", "focal", "tversky", "weighted_ce", "lovasz"), 300),
+    ("border", ("lovasz", "balanced_ce", "jaccard"), 1000),
+    ("three", ("ce", "ce_dice", "dice", "weighted_ce"), 1000),
+    ("nuclei", (*MAIN[2:], "both_shores", "ce_lovasz"), 1000),
+    ("border", ("ce_lovasz", "ce_then_lovasz", "ce_tversky", "balanced_ce_image"), 1000),
+    ("three", ("focal", "tversky", "lovasz", "jaccard"), 1000),
+    ("border", ("dice_image", "focal_alpha", "tversky_precise"), 1000),
+    ("nuclei", ("balanced_ce_image", "dice_image", "tversky_precise"), 300),
+    ("border", ("ce", "ce_dice", "dice", "focal", "tversky", "weighted_ce"), 3000),
     ("centres", MAIN, 1000),
-    ("border", ("ce_then_lovasz", "ce_lovasz", "balanced_ce_image", "dice_image"), 1000),
-    ("nuclei", ("balanced_ce_image", "dice_image", "ce_lovasz", "tversky_precise"), 1000),
-    ("border", ("focal_alpha", "tversky_precise", "ce_tversky"), 1000),
-    ("nuclei", ("ce", "gap_map", "ce_dice", "dice", "both_shores"), 3000),
 )
 
 
@@ -264,7 +268,8 @@ def train(job: Job, folder: Path, state: Path | None = None) -> Iterator[tuple[i
 
     With `state`, a run goes on where that file was left, and leaves it at its end.
     """
-    rate, warm_up, size, share = (SETTINGS[k] for k in ("rate", "warm_up", "size", "batch"))
+    rate, warm_up = SETTINGS["rate"], SETTINGS["warm_up"]
+    share, size = CROPS[job.task]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     softmax = job.task == "three"
     layers = training_layers(folder, job.task, WEIGHED.get(job.loss))
@@ -574,6 +579,7 @@ def about() -> dict[str, Any]:
         "seeds": SEEDS,
         "steps": STEPS,
         "settings": SETTINGS,
+        "crops": CROPS,
         "refined": REFINED,
         "parameters": sum(p.numel() for p in UNet().parameters()),
         "recalls": RECALLS.tolist(),

@@ -199,6 +199,8 @@ def prepare(
         remedy = "logits go with from_logits=True"
         check_range("input", pixels.scores, 0, 1, "probabilities", slack, remedy)
         pixels = pixels._replace(input=pixels.select(scores).clamp(0, 1))
+    if ignore_index == 255 and mode != "multiclass":
+        _warn_of_void_foreground(target)
     if pixels.has_ids:
         check_ids("target", labels, valid, pixels.classes)
     elif look:
@@ -244,7 +246,7 @@ def _warn_of_void_foreground(target: Tensor) -> None:
             "target: nothing but 0 and 255, and ignore_index=255 makes pixels of every image void. "
             "If 255 is the foreground of these masks, give target == 255 and no ignore_index; if "
             "it is not, mask=(target != 255) says so without this question",
-            stacklevel=5,  # who calls the loss or the score
+            stacklevel=4,  # who calls the loss
         )
 
 
@@ -340,8 +342,6 @@ def find_valid(
                 f"ignore_index: expected None for a target of class probabilities (use mask), "
                 f"got {ignore_index}"
             )
-        if ignore_index == 255 and mode != "multiclass":
-            _warn_of_void_foreground(target)
         wide = target if target.is_floating_point() else target.long()  # -100 is 156 in uint8
         valid = _flatten_map("target", wide != ignore_index, mode, shape)
     if mask is not None:

@@ -31,7 +31,8 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(evidence, "INDEX", index)
     monkeypatch.setattr(evidence, "STEPS", (2, 4, 6))
     monkeypatch.setattr(evidence, "REFINED", {6: 4})
-    monkeypatch.setattr(evidence, "SETTINGS", evidence.SETTINGS | {"size": 32, "warm_up": 1})
+    monkeypatch.setattr(evidence, "SETTINGS", evidence.SETTINGS | {"warm_up": 1})
+    monkeypatch.setattr(evidence, "CROPS", dict.fromkeys(evidence.TASKS, (2, 32)))
     yield tmp_path
     for cached in (evidence.photographs, evidence.targets, evidence.training_layers):
         cached.cache_clear()

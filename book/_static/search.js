@@ -10,7 +10,8 @@
 const fold = (text) => text.toLowerCase().replace(/[\u00c0-\u024f]/g,
   (letter) => letter.normalize("NFD")[0]);
 const compact = (text) => fold(text.normalize("NFC")).replace(/[^\p{L}\p{N}]/gu, "");
-const words = (text) => fold(text.normalize("NFC")).match(/[\p{L}\p{N}]+/gu) ?? [];
+const words = (text) => fold(text.normalize("NFC")) // IoU를 is two: the word and its particle
+  .match(/[가-힣]+|(?:(?![가-힣])[\p{L}\p{N}])+/gu) ?? [];
 const isHangul = (word) => /^[가-힣]/.test(word);
 const spelt = (word) => word.normalize("NFD"); // Hangul by its letters
 
@@ -28,15 +29,15 @@ const finder = (list, names = false) => new RegExp(list.map((word) => {
 }).join("|"), "g");
 const hits = (regex, text) => [...text.matchAll(regex)];
 
-// Endings that do not change what is looked for: particles of Korean, inflections of English.
-const ENDING = new RegExp("(?<=[가-힣]{2})(이란|란|에서는|에서|으로|에는|은|는|이|가|을|를|의|에|로|와|과|도)$"
+// What does not change what is looked for: particles of Korean, inflections of English, and words
+// that say how something is asked.
+const PARTICLES = "이란 란 에서는 에서 으로 에는 은 는 이 가 을 를 의 에 로 와 과 도";
+const ASKING = new Set(words(`${PARTICLES} 것 때 뭐 뭘 방법 법 수 써야 쓰는 어떤 어떻게 언제 왜 하나요 하는 할
+  해야 무슨 무엇 및 좀 a an and are be can do does for how i in is it my of on or should the to use
+  using what when which why with`));
+const ENDING = new RegExp(`(?<=[가-힣]{2})(${PARTICLES.replaceAll(" ", "|")})$`
   + "|(?<=[a-z]{4})(ing|ed|es)$|(?<=[a-z]{3})(?<!s)s$");
 const stem = (word) => word.replace(ENDING, "");
-
-// Words that say how something is asked, not what is looked for.
-const ASKING = new Set(words(`a an and are be can do does for how i in is it my of on or should the
-  to use using what when which why with 것 때 뭐 뭘 방법 법 수 써야 쓰는 어떤 어떻게 언제 왜 하나요 하는
-  할 해야 무슨 무엇 및 좀`));
 
 /* Whether a word is `query`, or begins with it, but for one letter: another, one more, one less,
    or two in the wrong order. Both are spelt: 로바쉬 is one letter away from 로바스. */
@@ -66,33 +67,36 @@ const book = (() => {
     const thing = things.find(({ entry }) => entry === i) ?? named.get(title);
     const isTop = page !== all[i - 1]?.[0];
     if (isTop) pages[page].top = i;
+    const names = fold(thing?.names.join("\n") ?? "");
     return {
       page, anchor, heading, text, title, isTop, isCode: anchor.includes("."),
-      folded: { heading: fold(heading), names: fold(thing?.names.join("\n") ?? ""), text: fold(text) },
+      folded: { heading: fold(heading), names, text: fold(text) },
     };
   });
   const all = places.map(({ folded: { heading, text } }) => `${heading}\n${text}`).join("\n");
   return { things, named, pages, places, all, words: [...new Set(words(all))].map(spelt) };
 })();
 const isWritten = (word) => finder([word]).test(book.all);
-const misspelt = (query) => book.things.find((thing) => thing.spelt.some((name) => isNear(name, query, true)));
+const misspelt = (query) =>
+  book.things.find((thing) => thing.spelt.some((name) => isNear(name, query, true)));
 
 /* A query cut into parts, each a list of words that may stand for it: all names of the thing that
    the most words of the query name together, or one word, as it may be written in the book. */
 const partsOf = (list) => {
   if (!list.length) return [];
   for (let count = list.length; count; count -= 1) {
-    const written = list.slice(0, count).join("");
+    const [first, others] = [list.slice(0, count), list.slice(count)];
+    const written = first.join("");
     const thing = book.named.get(written) ?? book.named.get(stem(written))
       ?? (isWritten(written) ? null : misspelt(spelt(written)));
-    if (thing) return [{ words: [list.slice(0, count).join(" "), ...thing.names], thing }, ...partsOf(list.slice(count))];
+    if (thing) return [{ words: [first.join(" "), ...thing.names], thing }, ...partsOf(others)];
   }
   const [word, ...others] = list;
   const part = { words: [word, stem(word)] };
   if (!part.words.some(isWritten)) {
-    const name = [...book.named.keys()].filter((key) => isHangul(key) && key.length > 1 && word.startsWith(key))
-      .sort((a, b) => b.length - a.length)[0];
-    if (name) return partsOf([name, word.slice(name.length), ...others]);
+    const begins = [...book.named.keys()].filter((name) => isHangul(name) && word.startsWith(name));
+    const name = begins.sort((a, b) => b.length - a.length)[0] ?? "";
+    if (name.length > 1) return partsOf([name, word.slice(name.length), ...others]);
     part.words.push(...book.words.filter((known) => isNear(known, spelt(word))));
   }
   return [part, ...partsOf(others)];
@@ -115,9 +119,9 @@ const look = ({ words, thing }) => {
   });
   for (const { explained, keys: names } of book.things) {
     if (explained < 0) continue;
-    if (thing ? names === thing.keys : names.some((name) => name.startsWith(compact(words[0])))) {
-      scores[explained] += WEIGHT.explained * (thing ? 1 : 0.3);
-    }
+    const meant = thing ? names === thing.keys
+      : names.some((name) => name.startsWith(compact(words[0])));
+    if (meant) scores[explained] += WEIGHT.explained * (thing ? 1 : 0.3);
   }
   const count = scores.filter(Boolean).length;
   const rarity = Math.log(1 + scores.length / (1 + count)) / Math.log(1 + scores.length);
@@ -136,7 +140,8 @@ const searchBook = (query) => {
     / (question.size + queryPairs.size);
   const rated = book.places.map(({ page, isTop, folded }, i) => {
     const { questions, top } = book.pages[page];
-    const answer = isTop ? Math.max(0, ...questions.map(likeness).filter((value) => value > 0.6)) : 0;
+    const alike = isTop ? Math.max(0, ...questions.map(likeness)) : 0;
+    const answer = alike > 0.6 ? alike : 0;
     const together = folded.heading === fold(query.trim()) ? WEIGHT.title
       : hits(phrase, folded.heading).length ? WEIGHT.heading
       : hits(phrase, folded.text).length ? 2 * WEIGHT.text : 0;
@@ -193,22 +198,28 @@ const marked = (text, marks, from = 0, to = text.length) => {
 const snippet = ({ text, folded }, marks) => {
   const places = marks.filter((regex) => !hits(regex, folded.heading).length)
     .map((regex) => hits(regex, folded.text).map(({ index }) => index));
-  const held = (from) => places.filter((some) => some.some((i) => i >= from && i < from + SNIPPET / 2)).length;
-  const hit = places.flat().reduce((best, i) => held(i) > held(best) ? i : best, places.flat()[0] ?? 0);
+  const held = (from) =>
+    places.filter((some) => some.some((i) => i >= from && i < from + SNIPPET / 2)).length;
+  const all = places.flat();
+  const hit = all.reduce((best, i) => held(i) > held(best) ? i : best, all[0] ?? 0);
   const start = Math.max(0, hit - SNIPPET / 2);
   const sentence = text.slice(start, hit).match(/.*[.?!] /s)?.[0].length;
   const from = start + (sentence ?? (start && text.slice(start).indexOf(" ") + 1));
   const space = text.lastIndexOf(" ", from + SNIPPET);
-  const to = from + SNIPPET >= text.length ? text.length : space > from ? space : from + SNIPPET;
-  return [from && !sentence ? "… " : "", ...marked(text, marks, from, to), to < text.length ? " …" : ""];
+  const end = space > from ? space : from + SNIPPET;
+  const to = from + SNIPPET >= text.length ? text.length : end;
+  const [before, after] = [from && !sentence ? "… " : "", to < text.length ? " …" : ""];
+  return [before, ...marked(text, marks, from, to), after];
 };
 
 const result = ({ page, places }, marks) => {
   const { address, number, top } = book.pages[page];
   const sections = places.slice(0, SECTIONS).map((i) => {
     const place = book.places[i];
-    const link = element("a", { href: `${address}#${place.anchor}` }, ...marked(place.heading, marks));
-    return [...(i === top ? [] : [element("h3", {}, link)]), element("p", {}, ...snippet(place, marks))];
+    const href = `${address}#${place.anchor}`;
+    const link = element("a", { href }, ...marked(place.heading, marks));
+    const text = element("p", {}, ...snippet(place, marks));
+    return i === top ? [text] : [element("h3", {}, link), text];
   });
   const title = element("a", { href: address }, ...marked(book.places[top].heading, marks));
   return element("li", {}, element("h2", {}, number && `${number}. `, title), ...sections.flat());
@@ -221,7 +232,8 @@ const show = (query) => {
   const sections = pages.reduce((sum, { places }) => sum + places.length, 0);
   summary.textContent = !words(query).length ? "" : !pages.length ? nothing : !complete ? close
     : found.replace("{pages}", pages.length).replace("{sections}", sections);
-  document.getElementById("search-results").replaceChildren(...pages.map((page) => result(page, marks)));
+  const list = document.getElementById("search-results");
+  list.replaceChildren(...pages.map((page) => result(page, marks)));
 };
 
 (() => {

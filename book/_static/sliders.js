@@ -90,9 +90,17 @@
       }],
     },
     tversky: {
-      sliders: { α: slider(0, 1, 0.05, 0.3), β: slider(0, 1, 0.05, 0.7) },
-      x: { label: "|P|", min: 0, max: 200 },
-      panels: [{ label: "TL", min: 0, max: 1, curves: { TL: tversky } }],
+      sliders: { "|X|": slider(0, 200, 1, 80), α: slider(0, 1, 0.05, 0.3), β: slider(0, 1, 0.05, 0.7) },
+      x: { label: "|X|", min: 0, max: 200 },
+      at: "|X|",
+      panels: [{
+        label: "L", min: 0, max: 1,
+        curves: { L: tversky, "α = β = ½": (k) => tversky(k, { α: 0.5, β: 0.5 }) },
+      }],
+      reading: (s) => {
+        const tp = Math.min(s["|X|"], 100);
+        return { TP: tp, FP: s["|X|"] - tp, FN: 100 - tp, L: tversky(s["|X|"], s) };
+      },
     },
   };
 

@@ -148,7 +148,7 @@ def _named(path: Path, source: str) -> list[Path]:
     path, a folder and nothing in it."""
     if path.is_file():
         return [path] if re.search(rf"""["'/]{re.escape(path.name)}["']""", source) else []
-    found = [file for entry in sorted(path.iterdir()) for file in _named(entry, source)]
+    found = [file for entry in sorted(path.glob("*")) for file in _named(entry, source)]
     part = rf"""/ ?["']?{re.escape(path.name)}["'/]|["']{re.escape(path.name)}/"""
     if not found and re.search(part, source):
         found = [file for file in sorted(path.rglob("*")) if file.is_file()]

@@ -24,7 +24,7 @@ from .config import BUILD, NOTEBOOKS, ROOT
 from .storage import KERNEL, NotebookError, read, write_whole
 
 CACHE = BUILD / "cache"
-TIMEOUT = 300  # seconds for one cell
+TIMEOUT = 900  # seconds for one cell, on a machine that has other things to do
 
 
 def environment_digest() -> str:

@@ -96,8 +96,6 @@ def index(app: Sphinx) -> dict[str, Any]:
     ``names``: the names of each thing in the glossary, with the entries that define and explain it.
     """
     env = app.env
-    if unknown := set(app.config.search_questions) - env.found_docs:
-        raise ExtensionError(f"search_questions: there is no page {', '.join(sorted(unknown))}")
     pages, entries, places = [], [], {}
     for docname in _in_reading_order(env, app.config.root_doc):
         number = ".".join(map(str, env.toc_secnumbers.get(docname, {}).get("", ())))

@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from docutils import nodes
 from playwright.sync_api import Browser, Page, expect
 from sphinx.errors import ExtensionError
 from test_browser import NO_BARRIERS, PHONE, SCREEN, barriers, tabs
 
-from book.editions.edition import LANGUAGES
+from book.editions.config import CONFIG, LANGUAGES, ROOT
 from book.editions.search import check_once, glossary_entries, readable
+
+
+def test_questions_lead_to_pages_of_the_book() -> None:
+    """A book of fewer pages, such as the tests build, is built all the same."""
+    questions = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["sphinx"]["config"]
+    for page, asked in questions["search_questions"].items():
+        assert (ROOT / page).with_suffix(".ipynb").exists(), page
+        assert set(asked) == set(LANGUAGES)
+
 
 # The page that must be the first or the second found, and what readers type to find it. Numbers of
 # chapters are left out, so that a chapter may be put before another.

@@ -73,11 +73,9 @@ def test_no_file_is_written_by_both(small_book: Path) -> None:
         )
         for lang in LANGUAGES
     ]
-    written = []
-    for build in builds:
-        out, error = build.communicate(timeout=300)
-        assert build.returncode == 0, error
-        written.append(set(json.loads(out.splitlines()[-1])))
+    said = [build.communicate(timeout=600) for build in builds]
+    assert [build.returncode for build in builds] == [0, 0], said
+    written = [set(json.loads(out.splitlines()[-1])) for out, _ in said]
     assert all(len(paths) > 20 for paths in written)
     assert written[0] & written[1] == set()
     for lang in LANGUAGES:

@@ -87,8 +87,14 @@ def test_tversky_of_a_growing_mask(script: Page, alpha: float, beta: float) -> N
         ).item()
         for size in sizes
     ]
-    drawn = curve(script, "tversky", 0, "TL", sizes, {"α": alpha, "β": beta})
+    setting = {"α": alpha, "β": beta}
+    drawn = curve(script, "tversky", 0, "L", sizes, setting)
     assert drawn == pytest.approx(expected, abs=1e-12)
+    # Said in words at the last size, where half of what is painted is a false positive.
+    said = script.evaluate(
+        "(setting) => window.sliderFigures.tversky.reading(setting)", setting | {"|X|": 200}
+    )
+    assert said == {"TP": 100, "FP": 100, "FN": 0, "L": pytest.approx(expected[-1])}
 
 
 @pytest.mark.parametrize(("w0", "sigma"), [(10.0, 5.0), (3.0, 12.0)])

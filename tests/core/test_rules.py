@@ -361,13 +361,13 @@ def test_huge_logits_have_finite_values_and_gradients(case: Case, dtype):
 def test_the_digits_of_focal_loss_at_large_logits(mode: str):
     """log p and log(1 - p) of two logits that are large, but not far apart."""
     case = next(c for c in PIXEL_LOSSES if c.loss is core.focal_loss and c.mode == mode)
-    z, y, _ = sample(case, spatial=(8, 8), dtype=torch.float32)
+    z, y, _ = sample(case, spatial=(8, 8), dtype=torch.float32, scale=25.0)
     if mode == "multiclass":
         z = z + 1e4
     value, grad = value_and_gradient(case, z, y)
     exact, slope = value_and_gradient(case, z.double(), y)
     torch.testing.assert_close(value.double(), exact, rtol=1e-6, atol=0)
-    torch.testing.assert_close(grad.double(), slope, rtol=1e-5, atol=1e-9)
+    assert (grad - slope).abs().max() < 3e-6 * slope.abs().max()
 
 
 def test_balanced_cross_entropy_of_positives_alone_keeps_its_digits():
