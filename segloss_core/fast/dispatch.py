@@ -115,8 +115,9 @@ class _ByKernel(torch.autograd.Function):
         ctx.set_materialize_grads(False)  # else the buffer would get a gradient of zeros
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor, _: None) -> tuple[Tensor | None, ...]:
-        return _gradient(ctx, slope), None, None, None, None
+    def backward(ctx: Any, slope: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        gradient = None if slope is None else _gradient(ctx, slope)
+        return gradient, None, None, None, None
 
     @staticmethod
     def vmap(
