@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,14 +79,19 @@ def on_cpu(x: Tensor) -> bool:
     """A CPU tensor with values of its own: not compiled, traced, fake or transformed."""
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
         return False
-    # Whoever traces, or watches the operations by a dispatch mode, is to see those of the formula.
-    if torch._C._get_tracing_state() or torch._C._len_torch_dispatch_stack() > 0:
+    if torch.jit.is_tracing() or _is_traced_by_fx():  # type: ignore[attr-defined,no-untyped-call]
         return False
     try:
         x.data_ptr()
     except RuntimeError:  # by torch.func
         return False
     return x.device.type == "cpu"
+
+
+def _is_traced_by_fx() -> bool:
+    """Whether make_fx is at work, for which its module has been imported; we do not import it."""
+    tracer = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    return tracer is not None and tracer.get_proxy_mode() is not None
 
 
 def _has_tangent(x: Tensor) -> bool:
@@ -116,8 +122,10 @@ class _ByKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        gradient = None if slope is None else _gradient(ctx, slope)
-        return gradient, None, None, None, None
+        find = _gradient
+        if torch.compiler.is_compiling():  # compiled autograd, which can call a kernel, not read it
+            find = torch.compiler.disable(_gradient)  # type: ignore[no-untyped-call]
+        return None if slope is None else find(ctx, slope), None, None, None, None
 
     @staticmethod
     def vmap(
@@ -127,8 +135,6 @@ class _ByKernel(torch.autograd.Function):
         return (torch.func.vmap(formula, in_dims[1:2])(pixels), None), (0, None)
 
 
-# Compiled autograd cannot look into a kernel, but it can call one.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _gradient(ctx: Any, slope: Tensor) -> Tensor:
     pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
     # What a buffer becomes is nobody else's, so it is not copied; the next time it is made anew.
