@@ -184,7 +184,7 @@ def comparison(
 #: Of the losses in a panel, cross entropy last: colour, line, mark.
 _LINES = {
     1: [("loss", "-", "o"), ("baseline", "--", "s")],
-    2: [("loss", "-", "o"), ("highlight", "-.", "D"), ("baseline", "--", "s")],
+    2: [("loss", "-", "o"), ("second", "-.", "D"), ("baseline", "--", "s")],
 }
 
 _FILLS = {"": "full", "1/2": "full", "tuned": "none", "watershed": "left"}
