@@ -33,6 +33,9 @@ READINGS = {
     "watershed": ("_watershed",),  # cut at 1/2, then along the valleys of the distance map
 }
 
+#: The scores that the watershed is for.
+OF_OBJECTS = ("object_f1", "merges")
+
 
 @cache
 def results() -> dict[str, Any]:
@@ -149,10 +152,10 @@ def comparison(
 ) -> Comparison:
     """Compare a loss, or several, with cross entropy.
 
-    ``score`` is "iou", "dice", "precision", "recall", and on "nuclei" "object_f1" and "merges",
-    each at 1/2, at the threshold tuned on the validation photographs and, where there is one,
-    after the watershed; or a score without a threshold, "ap" or "ece". ``step`` is that of the
-    longest runs that all of them have.
+    ``score`` is "iou", "dice", "precision" or "recall", each at 1/2 and at the threshold tuned on
+    the validation photographs; on "nuclei" also "object_f1" and "merges", there and after the
+    watershed; or a score without a threshold, "ap" or "ece". ``step`` is that of the longest runs
+    that all of the losses have.
     """
     names = (loss,) if isinstance(loss, str) else tuple(loss)
     names = (*(name for name in names if name != "ce"), "ce")
@@ -168,7 +171,7 @@ def comparison(
             (reading, score + ending)
             for reading, endings in READINGS.items()
             for ending in endings
-            if score + ending in there
+            if score + ending in there and (reading != "watershed" or score in OF_OBJECTS)
         ]
         if len(found) == 1:  # a score without a threshold
             found = [("", score)]
@@ -181,7 +184,7 @@ def comparison(
 #: Of the losses in a panel, cross entropy last: colour, line, mark.
 _LINES = {
     1: [("loss", "-", "o"), ("baseline", "--", "s")],
-    2: [("loss", "-", "o"), ("highlight", "-.", "D"), ("baseline", "--", "s")],
+    2: [("loss", "-", "o"), ("second", "-.", "D"), ("baseline", "--", "s")],
 }
 
 _FILLS = {"": "full", "1/2": "full", "tuned": "none", "watershed": "left"}

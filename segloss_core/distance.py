@@ -1,57 +1,27 @@
-"""Distances to the two nearest instances, and the U-Net's weight for the borders between them."""
+"""The U-Net's weight for the borders between instances, and the cross entropy with it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from .fast import on_cpu, two_nearest
-from .inputs import Mode, check_class_vector, check_number, check_range, check_tensor, peek, prepare
+from .checks import Vector, check_class_vector, check_number, check_positive, check_tensor
+from .geometry import two_nearest_squared
+from .inputs import Mode, prepare, signed
 from .module import LossModule, options_of
 from .pixel import cross_entropy_form, pixel_cross_entropy
 from .reduction import Reduction, reduce_pixels
-
-
-def two_nearest_distances(
-    instances: Tensor, *, spacing: Sequence[float] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Distances of every pixel to the nearest and to the second nearest instance.
-
-    Exact Euclidean distances from the centre of a pixel to the centre of the nearest pixel of the
-    instance; d1 is 0 inside an instance. Cost and memory grow at most with the logarithm of the
-    number of instances.
-
-    Args:
-        instances: Instance ids (B, *), integer, 0 for background; any number of dimensions.
-        spacing: Size of a pixel along each spatial dimension. Default: 1 along each.
-
-    Returns:
-        d1 and d2, each (B, *) float32; inf where there is no such instance.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape or value, by name. Values are not looked at
-            under torch.compile, torch.export and vmap.
-
-    Example:
-        >>> import torch
-        >>> two_nearest_distances(torch.tensor([[1, 0, 0, 0, 2]]))
-        (tensor([[0., 1., 2., 1., 0.]]), tensor([[4., 3., 2., 3., 4.]]))
-
-    Chapter: distance to the nearest cell.
-    """
-    first, second = _two_nearest(instances, spacing, reach=math.inf)
-    return first.sqrt(), second.sqrt()
 
 
 def unet_weight_map(
     instances: Tensor,
     w0: float = 10.0,
     sigma: float = 5.0,
-    class_weight: Tensor | None = None,
+    class_weight: Vector | None = None,
     *,
     spacing: Sequence[float] | None = None,
 ) -> Tensor:
@@ -68,12 +38,8 @@ def unet_weight_map(
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.
 
     Returns:
-        (B, *) float32, or the dtype of `class_weight`. With fewer than two instances d2 is
-        infinite, so w = w_c. A border term below 2^-25 is taken as 0.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape or value, by name. Values are not looked at
-            under torch.compile, torch.export and vmap.
+        (B, *) float32. With fewer than two instances d2 is infinite, so w = w_c. A border term
+        below 2^-25 is taken as 0.
 
     Example:
         >>> import torch
@@ -85,18 +51,15 @@ def unet_weight_map(
 
     Chapter: distance to the nearest cell.
     """
-    check_number("w0", w0)
-    check_number("sigma", sigma)
-    if sigma == 0:
-        raise ValueError("sigma: expected a positive number, got 0")
+    w0, sigma = check_number("w0", w0), check_positive("sigma", sigma)
     reach = sigma * math.sqrt(2 * math.log(max(1, w0 * 2**25)))  # beyond it: below 2^-25
-    first, second = _two_nearest(instances, spacing, reach)
+    first, second = two_nearest_squared(instances, spacing, reach)
     d1, d2 = first.sqrt(), second.sqrt()
     border = w0 * torch.exp(-((d1 + d2) ** 2) / (2 * sigma**2))  # eq-unet-weight
     if class_weight is None:
         return 1 + border
-    pair = check_class_vector("class_weight", class_weight, border.device, 2)
-    return pair[(instances > 0).long()] + border
+    pair = check_class_vector("class_weight", class_weight, border, 2)
+    return pair[(signed(instances) > 0).long()] + border
 
 
 def distance_weighted_cross_entropy_loss(
@@ -107,7 +70,7 @@ def distance_weighted_cross_entropy_loss(
     mode: Mode = "binary",
     w0: float = 10.0,
     sigma: float = 5.0,
-    class_weight: Tensor | None = None,
+    class_weight: Vector | None = None,
     spacing: Sequence[float] | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -123,38 +86,15 @@ def distance_weighted_cross_entropy_loss(
     d1 and d2 are the distances to the nearest and second nearest instance.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         instances: Instance ids (B, *), integer, 0 for background.
         w0: Height of the border term, non-negative. Default 10.
         sigma: Width of the border term in pixels (or in the unit of `spacing`). Default 5.
         class_weight: w_c of background and of instances, (2,), non-negative. Default: 1 and 1.
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by w.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them;
-        instances under them still repel.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever w is.
+        Void: instances under void pixels still repel.
 
     Example:
         >>> import torch
@@ -176,7 +116,7 @@ def distance_weighted_cross_entropy_loss(
         reduction,
         pixel_weight,
         form=cross_entropy_form(pixels),
-        weight_map=pixels.spread("instances", weight),  # eq-unet
+        weight_map=pixels.flatten_map("instances", weight),  # eq-unet
     )
 
 
@@ -186,116 +126,3 @@ class DistanceWeightedCrossEntropyLoss(LossModule):
     # As it stands, the type would have the constructor ask for `instances`.
     @options_of(cast(Callable[..., Tensor], distance_weighted_cross_entropy_loss))
     def __init__(self) -> None: ...
-
-
-class _Nearest(NamedTuple):
-    """Squared distances to the two nearest instances with different ids, and these ids."""
-
-    first: Tensor
-    first_id: Tensor
-    second: Tensor
-    second_id: Tensor
-
-    def insert(self, squared: Tensor, id: Tensor) -> _Nearest:
-        """With one more candidate for every pixel."""
-        same, closer = id == self.first_id, squared < self.first
-        runner_up = torch.minimum(self.second, torch.maximum(self.first, squared))
-        runner_up_id = torch.where(squared < self.second, id, self.second_id)
-        return _Nearest(
-            torch.minimum(self.first, squared),
-            torch.where(closer, id, self.first_id),
-            torch.where(same, self.second, runner_up),
-            torch.where(same, self.second_id, torch.where(closer, self.first_id, runner_up_id)),
-        )
-
-
-def _two_nearest(
-    instances: Tensor, spacing: Sequence[float] | None, reach: float
-) -> tuple[Tensor, Tensor]:
-    """Squared distances of every pixel to the two nearest instances, exact as far as `reach`."""
-    check_tensor("instances", instances)
-    if instances.is_floating_point() or instances.is_complex() or instances.dtype == torch.bool:
-        raise TypeError(f"instances: expected integer ids, got {instances.dtype}")
-    if instances.ndim == 0:
-        raise ValueError("instances: expected shape (B, *), got shape ()")
-    check_range("instances", instances, 0, math.inf, "ids")
-    steps = _steps(spacing, instances.ndim - 1)
-
-    ids = instances.long()
-    if ids.numel() == 0:
-        nothing = torch.empty_like(ids, dtype=torch.float32)
-        return nothing, nothing
-    if on_cpu(ids):
-        return two_nearest(ids, steps, reach)
-    nearest = _search(ids, steps, reach)
-    return nearest.first, nearest.second
-
-
-def _search(ids: Tensor, steps: Sequence[float], reach: float) -> _Nearest:
-    """One dimension after the other.
-
-    Of the two nearest in a plane each is among the two nearest of some line in it: else two others
-    of that line would be nearer.
-    """
-    inside = torch.zeros_like(ids, dtype=torch.float32).masked_fill(ids == 0, torch.inf)
-    nearest = _Nearest(inside, ids, torch.full_like(inside, torch.inf), ids)
-    for axis, step in enumerate(steps, 1):
-        nearest = _line(ids, step) if axis == 1 else _sweep(nearest, axis, step, reach)
-    return nearest
-
-
-def _line(ids: Tensor, step: float) -> _Nearest:
-    """The two nearest within each line along dimension 1, from both of its ends."""
-    above = _at_or_before(ids, step)
-    below = _Nearest(*(x.flip(1) for x in _at_or_before(ids.flip(1), step)))
-    return above.insert(below.first, below.first_id).insert(below.second, below.second_id)
-
-
-def _at_or_before(ids: Tensor, step: float) -> _Nearest:
-    size = ids.shape[1]
-    place = torch.arange(size, device=ids.device).view(1, -1, *[1] * (ids.ndim - 2))
-    nowhere = torch.full_like(ids[:, :1], -1)
-    last = torch.where(ids > 0, place, -1).cummax(1).values
-    # Where the id changes, the last pixel before is the nearest of another instance from there on.
-    previous = torch.cat([nowhere, last[:, : size - 1]], 1)
-    changed = (ids > 0) & (previous >= 0) & (_pick(ids, previous) != ids)
-    other = torch.where(changed, previous, -1).cummax(1).values
-    first, second = (
-        ((place - p).float() * step).square().masked_fill(p < 0, torch.inf) for p in (last, other)
-    )
-    return _Nearest(first, _pick(ids, last), second, _pick(ids, other))
-
-
-def _pick(ids: Tensor, place: Tensor) -> Tensor:
-    return ids.gather(1, place.clamp(min=0))
-
-
-def _sweep(nearest: _Nearest, axis: int, step: float, reach: float) -> _Nearest:
-    """The two nearest of every pixel from those of the lines beside it, near lines first."""
-    size = nearest.first.shape[axis]
-    best = _Nearest(*(x.clone() for x in nearest))
-    for offset in range(1, size):
-        gap = (offset * step) ** 2
-        farthest = peek(best.second.amax())
-        if gap > reach**2 or (farthest is not None and gap >= farthest):
-            break
-        for to, source in ((offset, 0), (0, offset)):
-            here = _Nearest(*(x.narrow(axis, to, size - offset) for x in best))
-            there = _Nearest(*(x.narrow(axis, source, size - offset) for x in nearest))
-            found = here.insert(there.first + gap, there.first_id)
-            found = found.insert(there.second + gap, there.second_id)
-            for old, new in zip(here, found, strict=True):
-                old.copy_(new)
-    return best
-
-
-def _steps(spacing: Sequence[float] | None, dimensions: int) -> Sequence[float]:
-    if spacing is None:
-        return [1.0] * dimensions
-    if not isinstance(spacing, Sequence) or len(spacing) != dimensions:
-        raise ValueError(f"spacing: expected {dimensions} numbers, got {spacing!r}")
-    for size in spacing:
-        check_number("spacing", size)
-    if 0 in spacing:
-        raise ValueError(f"spacing: expected positive numbers, got {spacing!r}")
-    return spacing

@@ -7,11 +7,28 @@ that are harmless under the void ones, so no loss thinks about shapes, dtypes or
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
+
+from .checks import (
+    Vector,
+    check_bool,
+    check_choice,
+    check_class_vector,
+    check_ids,
+    check_int,
+    check_number,
+    check_range,
+    check_tensor,
+    expect,
+    expect_shape,
+    is_list_of_numbers,
+    peek,
+)
 
 Mode = Literal["binary", "multiclass", "multilabel"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -21,17 +38,35 @@ BINARY_MODES: tuple[BinaryMode, ...] = get_args(BinaryMode)
 # Keeps log p finite at p = 0, and its slope below 1e12 (the bound torch's own BCE uses).
 LOG_EPS = 1e-12
 
+# Torch can do next to nothing with these.
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+# Stands for an infinite logit where that times 0 would be NaN; no smaller one makes a difference.
+HUGE = 1e30
+
+
+TENSORS = 4
+
 
 class Pixels(NamedTuple):
-    """One checked call: B images of C channels and N pixels."""
+    """One checked call: B images of C channels and N pixels; the first fields are its tensors."""
 
     input: Tensor  # (B, C, N), a view of what came where it can be; probabilities are in [0, 1]
     target: Tensor  # (B, 1, N) class ids, or (B, C, N); as it came
     valid: Tensor | None  # bool, of the shape of a pixel loss: (B, 1, N) or (B, C, N); None: all
+    weight: Tensor | None  # multiplies the loss of a pixel, (B, 1, N) or (B, C, N); None: 1
     mode: Mode
     from_logits: bool
     soft: bool  # the target may lie between 0 and 1
     shape: torch.Size  # of an unreduced pixel loss, as the caller sees it
+
+    @property
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        return self.input, self.target, self.valid, self.weight
+
+    @property
+    def options(self) -> tuple[Any, ...]:
+        return self[TENSORS:]
 
     @property
     def has_ids(self) -> bool:
@@ -58,13 +93,16 @@ class Pixels(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        if self.from_logits:
-            return self.scores
+        if self.from_logits:  # a softmax would make NaN of differences of infinite logits
+            several = self.mode == "multiclass"
+            return self.scores.nan_to_num(torch.nan, HUGE, -HUGE) if several else self.scores
         p = self.scores
-        log_p = torch.log(p + LOG_EPS)
+        # At least the smallest normal number of a half, so that the slope fits it as well.
+        eps = max(LOG_EPS, torch.finfo(self.input.dtype).tiny)
+        log_p = torch.log(p + eps)
         if self.mode == "multiclass":
             return log_p
-        return log_p - torch.log(1 - p + LOG_EPS)
+        return log_p - torch.log(1 - p + eps)
 
     @property
     def probabilities(self) -> Tensor:
@@ -72,11 +110,16 @@ class Pixels(NamedTuple):
         if not self.from_logits:
             return self.scores
         multiclass = self.mode == "multiclass"
-        return self.select(self.scores.softmax(1) if multiclass else self.scores.sigmoid())
+        return self.select(self.logits.softmax(1) if multiclass else self.scores.sigmoid())
 
     def select(self, x: Tensor) -> Tensor:
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
         return x if self.valid is None else torch.where(self.valid, x, 0)
+
+    def cut(self, at: tuple[slice, ...]) -> Pixels:
+        """Some images, channels and pixels; class ids have the one channel."""
+        tensors: list[Any] = [None if x is None else x[at] for x in self.tensors]
+        return Pixels(*tensors, *self.options)
 
     def valid_count(self) -> Tensor:
         """The number of valid pixels, (B, 1) or (B, C) as a pixel loss has channels."""
@@ -93,26 +136,26 @@ class Pixels(NamedTuple):
         images, channels, pixels = self.input.shape
         return images * (1 if self.mode == "multiclass" else channels) * pixels
 
-    def spread(self, name: str, x: Tensor) -> Tensor:
-        """A tensor given per pixel, beside the flat pixel losses."""
+    def flatten_map(self, name: str, x: Tensor) -> Tensor:
+        """A tensor given per pixel, in `dtype`, beside the flat pixel losses."""
         check_tensor(name, x, self.input.device)
-        return _spread(name, x, self.mode, self.shape)
+        return _flatten_map(name, x, self.mode, self.shape).to(self.dtype)
 
-    def per_class(self, name: str, value: float | Tensor, high: float = math.inf) -> Tensor:
-        """A number, or a tensor (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
+    def per_class(self, name: str, value: float | Vector, high: float = math.inf) -> Tensor:
+        """A number, or a vector (C,), as what stands beside (B, C, N): shape () or (C, 1)."""
         if isinstance(value, Tensor) and value.ndim == 0:  # a number that was computed
             check_tensor(name, value, self.input.device)
             check_range(name, value, 0, high)
             return value.to(self.dtype)
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor) or is_list_of_numbers(value):
             return self.class_vector(name, value, high).unsqueeze(-1)
-        check_number(name, value, high=high)
-        return self.input.new_full((), value, dtype=self.dtype)
+        number = check_number(name, value, high=high)
+        return self.input.new_full((), number, dtype=self.dtype)
 
     def class_vector(self, name: str, value: object, high: float = math.inf) -> Tensor:
         """A tensor (C,) of non-negative numbers, in `dtype`."""
-        vector = check_class_vector(name, value, self.input.device, self.classes, high)
-        return vector.to(self.dtype)
+        like = self.input.new_empty(0, dtype=self.dtype)
+        return check_class_vector(name, value, like, self.classes, high)
 
 
 def prepare(
@@ -125,46 +168,93 @@ def prepare(
     *,
     modes: Sequence[Mode] = MODES,
     hard: bool = False,
+    look: bool = True,
 ) -> Pixels:
-    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1."""
+    """Check a call and bring it into normal form; `hard` refuses targets between 0 and 1.
+
+    Without `look` that of the values of a target without class ids is left to `look_at_target`.
+    """
     check_choice("mode", mode, modes)
     check_tensor("input", input)
-    check_tensor("target", target, input.device)
+    target = signed(check_tensor("target", target, input.device))
     check_bool("from_logits", from_logits)
     if not input.is_floating_point():
-        raise TypeError(f"input: expected a floating point tensor, got {input.dtype}")
-    if target.is_complex():
-        raise TypeError(f"target: expected bool, integers or floats, got {target.dtype}")
+        raise TypeError(
+            f"input: expected a floating point tensor, got {input.dtype} "
+            f"(logits or probabilities, not the classes predicted)"
+        )
     soft = target.is_floating_point()
     if soft and hard and mode == "multiclass":
-        raise TypeError(f"target: expected integer class ids, got {target.dtype}")
-    shape = _loss_shape(input, target, mode)
+        raise TypeError(
+            f"target: expected integer class ids, got {target.dtype} (target.long(), or argmax(1))"
+        )
+    target, shape = _fit_target(input, target, mode)
     valid = find_valid(target, mode, ignore_index, mask, shape)
     scores = _by_pixel(input) if mode == "binary" else _by_channel(input)
     by_pixel = mode == "binary" or (mode == "multiclass" and not soft)
     labels = _by_pixel(target) if by_pixel else _by_channel(target)
-    pixels = Pixels(scores, labels, valid, mode, from_logits, soft, shape)
+    pixels = Pixels(scores, labels, valid, None, mode, from_logits, soft, shape)
     if not from_logits:
         slack = 4 * torch.finfo(input.dtype).eps  # an interpolated probability may be 1 + eps
-        check_range("input", pixels.scores, -slack, 1 + slack, "probabilities")
-        pixels = pixels._replace(input=pixels.scores.clamp(0, 1))
+        remedy = "logits go with from_logits=True"
+        check_range("input", pixels.scores, 0, 1, "probabilities", slack, remedy)
+        pixels = pixels._replace(input=pixels.select(scores).clamp(0, 1))
+    if ignore_index == 255 and mode != "multiclass":
+        _warn_of_void_foreground(target)
     if pixels.has_ids:
         check_ids("target", labels, valid, pixels.classes)
-    elif soft and mode != "multiclass" and _is_hard(pixels.labels):
-        pixels = pixels._replace(soft=False)
-    else:
-        check_range("target", pixels.labels, 0, 1)
-        if soft and hard:
-            fractions = pixels.labels.frac()
-            check_range("target", fractions, 0, 0, "hard labels, so fractional parts")
+    elif look:
+        pixels = look_at_target(pixels, hard)
     return pixels
+
+
+def look_at_target(pixels: Pixels, hard: bool = False) -> Pixels:
+    """Check the values of a target without class ids, and see whether they are 0 and 1 alone."""
+    y = pixels.labels
+    if pixels.soft and pixels.mode != "multiclass" and _is_hard(y):
+        return pixels._replace(soft=False)
+    check_range("target", y, 0, 1)
+    if pixels.soft and hard:
+        check_range("target", y.frac(), 0, 0, "hard labels, so fractional parts")
+    if pixels.mode == "multiclass":
+        _check_rows(pixels)
+    return pixels
+
+
+def _check_rows(pixels: Pixels) -> None:
+    """Class probabilities that are all 0 say nothing, though they would enter the mean."""
+    rows = pixels.target.sum(1, keepdim=True)
+    rows = rows if pixels.valid is None else torch.where(pixels.valid, rows, 1)
+    if rows.numel() > 0 and peek(rows.amin()) == 0:
+        raise ValueError(
+            "target: expected class probabilities that sum to 1 on every valid pixel, got a sum "
+            "of 0 (mask=target.sum(1) > 0 makes such pixels void)"
+        )
+
+
+def _warn_of_void_foreground(target: Tensor) -> None:
+    """A mask of 0 and 255, whose foreground `ignore_index=255` takes away, looks like this.
+
+    So does a batch without foreground in which every image has void pixels: no error, then.
+    """
+    for pixels in (target.flatten()[::61], target):  # a few tell where there is foreground
+        found = peek(((pixels != 0) & (pixels != 255)).any())
+        if found is None or found:
+            return
+    if target.numel() > 0 and peek((target == 255).flatten(1).any(1).all() & (target == 0).any()):
+        warnings.warn(
+            "target: nothing but 0 and 255, and ignore_index=255 makes pixels of every image void. "
+            "If 255 is the foreground of these masks, give target == 255 and no ignore_index; if "
+            "it is not, mask=(target != 255) says so without this question",
+            stacklevel=4,  # who calls the loss
+        )
 
 
 def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
     y = y.flatten()
-    pieces = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
-    between = (torch.addcmul(x, x, x, value=-1) for x in pieces)
+    tiles = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
+    between = (torch.addcmul(x, x, x, value=-1) for x in tiles)
     return all(peek(torch.dot(x, x)) == 0 for x in between)
 
 
@@ -173,25 +263,70 @@ def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: f
     flat = _by_channel(x) if mode == "multilabel" else _by_pixel(x)
     if mode == "multiclass":
         check_ids(name, flat, valid, classes)
-    flat = flat.long() if valid is None else torch.where(valid, flat.long(), 0)
+        flat = flat.long()
+    flat = flat if valid is None else torch.where(valid, flat, 0)
     if mode != "multiclass":
         check_range(name, flat, 0, 1)
-    return flat
+        if flat.is_floating_point() and peek((flat != flat.round()).any()):
+            raise ValueError(
+                f"{name}: expected a hard mask, 0 and 1 alone, got values between them "
+                f"({name} > 0 of logits, {name} > 0.5 of probabilities)"
+            )
+    return flat.long()
 
 
-def _loss_shape(input: Tensor, target: Tensor, mode: Mode) -> torch.Size:
+def signed(x: Tensor) -> Tensor:
+    """Whole numbers in a dtype that torch has all operations for."""
+    return x.long() if x.dtype in UNSIGNED else x
+
+
+def _fit_target(input: Tensor, target: Tensor, mode: Mode) -> tuple[Tensor, torch.Size]:
+    """The target as it stands beside the input, and the shape of an unreduced pixel loss."""
+    x = input.shape
     if mode == "binary":
-        expect(input.ndim >= 1, "input", "shape (B, *) or (B, 1, *)", input.shape)
-        one_channel = input.ndim > 1 and input.shape[1] == 1
-        squeezed = [_without_channel(input.shape)] if one_channel else []
-        expect_shape("target", target, *squeezed, input.shape)
-        return target.shape
-    expect(input.ndim >= 2, "input", "shape (B, C, *)", input.shape)
-    if mode == "multiclass":
-        expect(input.shape[1] >= 2, "input", "at least 2 classes in dimension 1", input.shape)
-    shape = _without_channel(input.shape) if mode == "multiclass" else input.shape
-    expect_shape("target", target, input.shape if target.is_floating_point() else shape)
-    return shape
+        expect(len(x) >= 1, "input", "shape (B, *) or (B, 1, *)", x)
+        without = [_without_channel(x)] if x[1:2] == (1,) else []
+        if target.shape != (*x[:1], 1, *x[1:]):
+            _expect_target(input, target, mode, *without, x)
+        return target, target.shape
+    expect(len(x) >= 2, "input", "shape (B, C, *)", x)
+    if mode == "multilabel":
+        _expect_target(input, target, mode, x)
+        return target, x
+    one_channel = "one channel goes with mode='binary'"
+    expect(x[1] >= 2, "input", "at least 2 classes in dimension 1", x, one_channel)
+    if not target.is_floating_point() and target.ndim == len(x):
+        target = without_one_channel(target)
+    shape = _without_channel(x)
+    _expect_target(input, target, mode, x if target.is_floating_point() else shape)
+    return target, shape
+
+
+def _expect_target(input: Tensor, target: Tensor, mode: Mode, *shapes: torch.Size) -> None:
+    """One of these shapes, else words on what was probably meant."""
+    if not any(target.shape == shape for shape in shapes):
+        expect_shape("target", target, *shapes, remedy=_target_remedy(input, target, mode))
+
+
+def _target_remedy(input: Tensor, target: Tensor, mode: Mode) -> str:
+    """What mends the shapes, of the mistakes that are made most."""
+    x, y, several = input.shape, target.shape, mode == "multiclass"
+    ids, ids_in_a_channel = x[:1] + x[2:], (*x[:1], 1, *x[2:])
+    if not several and len(x) > 1 and y in (ids, ids_in_a_channel):
+        return "class ids go with mode='multiclass'"
+    if several and y in (ids, ids_in_a_channel):
+        return "class ids are integers: target.long()"
+    if several and y == x:
+        return "one-hot: target.argmax(1) gives class ids, target.float() probabilities"
+    if several and y == ids + x[1:2]:
+        return "classes are dimension 1: target.argmax(-1) gives class ids"
+    if several and y == x[:-1]:
+        return "classes are dimension 1: input.movedim(-1, 1)"
+    if several and y == x[1:]:
+        return "a batch dimension is missing: input.unsqueeze(0) and target.unsqueeze(0)"
+    if len(x) > 2 and y[:1] == x[:1] and y[-1:] != x[-1:] and len(x) - 1 <= len(y) <= len(x):
+        return "another size: torch.nn.functional.interpolate fits the logits to the target"
+    return ""
 
 
 def find_valid(
@@ -200,36 +335,45 @@ def find_valid(
     """The pixels that exist, in the shape of a pixel loss; None: all of them."""
     valid = None
     if ignore_index is not None:
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"ignore_index: expected an int or None, got {ignore_index!r}")
+        several = "several values: mask=~torch.isin(target, torch.tensor([...]))"
+        ignore_index = check_int("ignore_index", ignore_index, several)
         if mode == "multiclass" and target.is_floating_point():
             raise ValueError(
                 f"ignore_index: expected None for a target of class probabilities (use mask), "
                 f"got {ignore_index}"
             )
         wide = target if target.is_floating_point() else target.long()  # -100 is 156 in uint8
-        valid = _spread("target", wide != ignore_index, mode, shape)
+        valid = _flatten_map("target", wide != ignore_index, mode, shape)
     if mask is not None:
         check_tensor("mask", mask, target.device)
         if mask.dtype != torch.bool:
-            raise TypeError(f"mask: expected a bool tensor, got {mask.dtype}")
-        keep = _spread("mask", mask, mode, shape)
+            raise TypeError(f"mask: expected a bool tensor, got {mask.dtype} (mask > 0)")
+        keep = _flatten_map("mask", mask, mode, shape)
         valid = keep if valid is None else valid & keep
     return valid
 
 
-def _spread(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
+def _flatten_map(name: str, x: Tensor, mode: Mode, shape: torch.Size) -> Tensor:
     """A map over the pixels as (B, 1, N), or as (B, C, N) in multilabel mode."""
     if x.shape == shape:
         return _by_channel(x) if mode == "multilabel" else _by_pixel(x)
-    optional = mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,))
-    expect_shape(name, x, shape, *([_without_channel(shape)] if optional else []))
+    per_pixel = [shape]
+    if mode == "multilabel" or (mode == "binary" and shape[1:2] == (1,)):
+        per_pixel.append(_without_channel(shape))
+    if x.ndim == len(per_pixel[-1]) + 1:
+        x = without_one_channel(x)
+    expect_shape(name, x, *per_pixel)
     pixels = _by_pixel(x)
     return pixels.expand(-1, shape[1], -1) if mode == "multilabel" else pixels
 
 
 def _without_channel(shape: torch.Size) -> torch.Size:
     return shape[:1] + shape[2:]
+
+
+def without_one_channel(x: Tensor) -> Tensor:
+    """(B, 1, *) as (B, *)."""
+    return x.squeeze(1) if x.ndim > 1 and x.shape[1] == 1 else x
 
 
 def _by_pixel(x: Tensor) -> Tensor:
@@ -240,105 +384,3 @@ def _by_pixel(x: Tensor) -> Tensor:
 def _by_channel(x: Tensor) -> Tensor:
     """(B, C, *) as (B, C, N); a view, for channels-last tensors too."""
     return x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
-
-
-def expect(ok: bool, name: str, expected: str, shape: torch.Size) -> None:
-    if not ok:
-        raise ValueError(f"{name}: expected {expected}, got shape {tuple(shape)}")
-
-
-def expect_shape(name: str, x: Tensor, *shapes: torch.Size) -> None:
-    """One of these shapes. Under torch.compile they may be symbols, which no message can show."""
-    if not any(x.shape == shape for shape in shapes):
-        expect(False, name, "shape " + " or ".join(f"{tuple(shape)}" for shape in shapes), x.shape)
-
-
-def check_bool(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected a bool, got {value!r}")
-
-
-def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        expected = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name}: expected one of {expected}, got {value!r}")
-
-
-def refuse(name: str, value: object, mode: Mode) -> None:
-    """An option that this mode does not have."""
-    if value is not None:
-        raise ValueError(f"{name}: expected None in mode {mode!r}, got {value!r}")
-
-
-def check_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected an int, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return value
-
-
-def check_number(name: str, value: object, *, low: float = 0, high: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not (low <= value <= high and value < math.inf):
-        raise ValueError(f"{name}: expected a number in {_interval(low, high)}, got {value}")
-
-
-def check_tensor(name: str, value: object, device: torch.device | None = None) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
-    if device is not None and value.device != device:
-        raise ValueError(f"{name}: expected a tensor on {device}, got one on {value.device}")
-    return value
-
-
-def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> None:
-    """Class ids below `classes` on the valid pixels."""
-    ids = ids.long()
-    if valid is not None:
-        if not peek((((ids < 0) | (ids >= classes)) & valid).any()):
-            return
-        ids = torch.where(valid, ids, 0)
-    check_range(name, ids, 0, classes - 1, "class ids")
-
-
-def check_range(name: str, x: Tensor, low: float, high: float, what: str = "values") -> None:
-    if x.numel() == 0 or x.dtype == torch.bool:
-        return
-    smallest, largest = (peek(end) for end in torch.aminmax(x))
-    if smallest is None or largest is None:
-        return
-    if not (low <= smallest and largest <= high and math.isfinite(largest)):  # also true of NaN
-        raise ValueError(
-            f"{name}: expected {what} in {_interval(low, high)}, "
-            f"got values from {smallest} to {largest}"
-        )
-
-
-def _interval(low: float, high: float) -> str:
-    return f"[{low}, {high}" + ("]" if math.isfinite(high) else ")")
-
-
-def peek(x: Tensor) -> float | None:
-    """The value of a scalar tensor, which waits for a GPU.
-
-    None where there is none to look at: under torch.compile, torch.export and vmap, and on fake
-    and meta tensors.
-    """
-    if torch.compiler.is_compiling():
-        return None
-    try:
-        return x.item()
-    except RuntimeError:
-        return None
-
-
-def check_class_vector(
-    name: str, value: object, device: torch.device, classes: int, high: float = math.inf
-) -> Tensor:
-    """A tensor (C,) of non-negative numbers."""
-    value = check_tensor(name, value, device)
-    expect_shape(name, value, torch.Size([classes]))
-    check_range(name, value, 0, high)
-    return value

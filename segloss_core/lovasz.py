@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fast import Kernel, evaluate, hinge_by_sort, softmax_by_bins, softmax_by_sort
-from .inputs import BINARY_MODES, BinaryMode, Pixels, check_bool, check_count, prepare
+from .checks import Vector, check_bool, check_count, check_group
+from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
+from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
-from .reduction import Classes, Reduction, reduce_classes
-from .sums import (
-    Regions,
-    add_regions,
-    fill_empty,
-    gather_over_ranks,
-    ratio,
-    sum_over_ranks,
-    target_size,
-    total,
-    wide,
-)
-
-if TYPE_CHECKING:  # torch may be built without it
-    from torch.distributed import ProcessGroup
+from .overlap import Regions, add_regions, target_size
+from .ranks import ProcessGroup, gather_over_ranks, sum_over_ranks
+from .reduction import Classes, Reduction, fill_empty, reduce_classes
+from .steps import bin_steps, jaccard_steps
+from .sums import total
 
 
 def lovasz_hinge_loss(
@@ -35,7 +26,7 @@ def lovasz_hinge_loss(
     *,
     mode: BinaryMode = "binary",
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -52,43 +43,14 @@ def lovasz_hinge_loss(
     Logits of -1 and 1 give 2 (1 - IoU) of the mask they stand for.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, integers or floats, each 0 or 1.
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        mode: "binary" or "multilabel". Default "binary".
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels.
-        With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
-        that memory grows with their number.
-        Probabilities: z is log p - log(1 - p), each with 1e-12 added to its argument.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs the mean of its hinge errors max(0, 1 + z).
+        Target: hard, so that floats are 0 or 1.
+        Ranks: each rank gathers the errors of all, so that memory grows with their number.
+        Probabilities: z is log p - log(1 - p).
 
     Example:
         >>> import torch
@@ -107,13 +69,16 @@ def lovasz_hinge_loss(
         input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES, hard=True
     )
 
-    def losses(pixels: Pixels) -> Tensor:
-        margins = pixels.logits * (2 * pixels.labels - 1)
-        errors = pixels.select(F.relu(1 - margins))  # eq-lovasz-hinge
-        return _lovasz_extension(errors, pixels, per_image, process_group)
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
+        z = pixels.logits
+        sign = torch.where(z.isnan(), torch.nan, 2 * pixels.labels - 1)  # so the slope is NaN too
+        errors = pixels.select(F.relu(1 - z * sign))  # eq-lovasz-hinge
+        return errors, errors
 
-    kernel = hinge_by_sort(per_image)
-    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
+    # A kernel sorts class by class, a formula all of them at once.
+    kernel = HingeBySort(per_image, saves=2 if pixels.classes == 1 else 1)
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszHingeLoss(LossModule):
@@ -130,7 +95,7 @@ def lovasz_softmax_loss(
     mode: Literal["multiclass"] = "multiclass",
     bins: int | None = None,
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -145,44 +110,17 @@ def lovasz_softmax_loss(
         L = sum_i m_i (J_i - J_(i-1)),  J_i = 1 - IoU if the first i pixels are wrong
 
     Args:
-        input: Logits z, floating point, (B, C, *).
-        target: Class ids, integer, (B, *).
-        mode: "multiclass" is the only one. Default "multiclass".
+        mode: There is no other. Default "multiclass".
         bins: Round the errors to this many levels for the order, at least 1. Time then grows
             with the number of pixels alone, and a class's loss is off by at most 1 / bins.
             Default: the exact order, by sorting.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels.
-        With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed. Each rank gathers the errors of all, so
-        that memory grows with their number; with `bins` only histograms are exchanged.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs its mean predicted probability.
+        Target: integer class ids.
+        Ranks: each rank gathers the errors of all, so that memory grows with their number; with
+        `bins` only histograms are exchanged.
 
     Example:
         >>> import torch
@@ -199,20 +137,18 @@ def lovasz_softmax_loss(
     pixels = prepare(
         input, target, mode, from_logits, ignore_index, mask, modes=("multiclass",), hard=True
     )
-    if bins is not None:
-        check_count("bins", bins)
+    bins = None if bins is None else check_count("bins", bins)
 
-    def losses(pixels: Pixels) -> Tensor:
+    def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
         p, label = pixels.probabilities, pixels.labels
-        errors = pixels.select(p.scatter(1, label, 1 - p.gather(1, label)))  # eq-lovasz-errors
-        if bins is None:
-            return _lovasz_extension(errors, pixels, per_image, process_group)
-        return _binned_extension(errors, pixels, per_image, process_group, bins)
+        errors = p.scatter(1, label, 1 - p.gather(1, label))  # eq-lovasz-errors
+        return pixels.select(errors), p
 
-    kernel: Kernel | None = softmax_by_sort(per_image)
+    kernel: Kernel | None = SoftmaxBySort(per_image)
     if bins is not None:
-        kernel = None if per_image else softmax_by_bins(bins, _bin_steps)
-    return _reduce(losses, kernel, pixels, per_image, process_group, classes, weight, reduction)
+        kernel = None if per_image else SoftmaxByBins(bins)
+    losses = _class_losses(errors_of, kernel, pixels, per_image, process_group, bins)
+    return reduce_classes(*losses, classes, weight, reduction)
 
 
 class LovaszSoftmaxLoss(LossModule):
@@ -222,36 +158,37 @@ class LovaszSoftmaxLoss(LossModule):
     def __init__(self) -> None: ...
 
 
-def _reduce(
-    losses: Callable[[Pixels], Tensor],
+def _class_losses(
+    errors_of: Callable[[Pixels], tuple[Tensor, Tensor]],
     kernel: Kernel | None,
     pixels: Pixels,
     per_image: bool,
     process_group: ProcessGroup | None,
-    classes: Classes,
-    weight: Tensor | None,
-    reduction: Reduction,
-) -> Tensor:
-    """Losses of the classes, (C,) or (B, C), with empty ones filled, to the result."""
+    bins: int | None = None,
+) -> tuple[Tensor, Regions]:
+    """Losses of the classes, from the errors and from that whose mean fills an empty class."""
     check_bool("per_image", per_image)
+    check_group(process_group)
 
     def of_region(rows: Tensor) -> Tensor:
         return rows if per_image else rows.sum(0, keepdim=True)
 
     def formula(pixels: Pixels) -> Tensor:
-        mass, actual = total(pixels.probabilities), target_size(pixels)
-        found = losses(pixels).to(mass.dtype).expand(len(of_region(mass)), -1)
-        return torch.stack([found, of_region(mass), of_region(actual)])
+        errors, filling = errors_of(pixels)
+        if bins is None:
+            losses = _lovasz_extension(errors, pixels, per_image, process_group)
+        else:
+            losses = _binned_extension(errors, pixels, per_image, process_group, bins)
+        mass = of_region(total(filling))
+        return torch.stack(
+            [losses.to(mass.dtype).expand_as(mass), mass, of_region(target_size(pixels))]
+        )
 
-    kernel = kernel if process_group is None else None
-    saved = 2 if pixels.classes == 1 else 1  # a kernel sorts class by class
-    found, mass, actual = evaluate(formula, kernel, pixels, saved=saved)
+    found, mass, actual = evaluate(formula, kernel if process_group is None else None, pixels)
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
-    actual, mass, valid = add_regions(rows, valid, per_image, process_group)
-    sums = (actual, mass, valid)
+    sums = add_regions(rows, valid, per_image, process_group)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
-    found = found if per_image else found[0]
-    return reduce_classes(fill_empty(found, regions), regions, classes, weight, reduction)
+    return fill_empty(found if per_image else found[0], regions), regions
 
 
 def _lovasz_extension(
@@ -268,20 +205,12 @@ def _lovasz_extension(
     order = key.argsort(-1, descending=True)
     ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
     foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
-    foreground = foreground & (key.gather(-1, order) >= 0)
-    steps = _jaccard_steps(foreground, errors.dtype)
-    return (errors.gather(-1, order) * steps).sum(-1)  # eq-lovasz
-
-
-def _jaccard_steps(foreground: Tensor, dtype: torch.dtype) -> Tensor:
-    """J_i - J_(i-1) of pixels in the order in which they turn wrong, from exact counts.
-
-    A foreground pixel leaves the intersection I, a background pixel joins the union U.
-    """
-    objects = foreground.sum(-1, keepdim=True)
-    hits = (objects - foreground.cumsum(-1)).to(dtype)
-    union = (objects + (~foreground).cumsum(-1)).to(dtype)
-    return torch.where(foreground, 1 / union, hits / union / (union - 1).clamp(min=1))
+    foreground = foreground & ~(key.gather(-1, order) < 0)  # an error of NaN is no void pixel
+    union = foreground.sum(-1, keepdim=True) + (~foreground).cumsum(-1)
+    rank = torch.arange(1, order.shape[-1] + 1, device=order.device)
+    steps = jaccard_steps(foreground.to(errors.dtype), union, rank)
+    losses = errors.gather(-1, order) * steps
+    return torch.where(steps == 0, 0, losses).sum(-1)  # eq-lovasz, also with an infinite error
 
 
 def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:
@@ -310,25 +239,8 @@ def _binned_extension(
     if not per_image:
         counts = sum_over_ranks(counts.sum(1, keepdim=True), process_group)
 
-    fn_step, fp_step = (x.to(errors.dtype).expand(shape) for x in _bin_steps(counts))
+    fn_step, fp_step = (x.to(errors.dtype).expand(shape) for x in bin_steps(counts))
     steps = fp_step.gather(-1, level)
     steps = steps.scatter(1, label, fn_step.flatten(1).gather(1, own.squeeze(1)).unsqueeze(1))
     losses = (errors * steps).sum(-1)
     return losses if per_image else sum_over_ranks(losses.sum(0), process_group)
-
-
-def _bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """What one pixel of a bin adds to J, foreground and background, from the counts of both."""
-    # From the largest errors down: I and U before and after each bin.
-    new_fn, new_fp = counts.flip(-1).to(wide(counts)).unbind()
-    objects = new_fn.sum(-1, keepdim=True)
-    hits, union = objects - new_fn.cumsum(-1), objects + new_fp.cumsum(-1)
-    union_before = union - new_fp
-    growth = ratio(hits + new_fn, union_before) - ratio(hits, union)
-    # The means of 1 / U and of I / U^2 along the line.
-    fn_step = torch.where(
-        new_fp > 0, ratio(torch.log1p(ratio(new_fp, union_before)), new_fp), 1 / union
-    )
-    fp_step = ratio(growth - new_fn * fn_step, new_fp)
-
-    return fn_step.flip(-1), fp_step.flip(-1)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .inputs import (
-    MODES,
-    Mode,
+from .checks import (
+    check_bool,
     check_choice,
     check_count,
+    check_group,
     check_tensor,
     expect,
     expect_shape,
-    find_valid,
-    hard_mask,
     peek,
     refuse,
 )
+from .inputs import MODES, Mode, find_valid, hard_mask, signed, without_one_channel
+from .overlap import Regions
+from .ranks import ProcessGroup, max_over_ranks, sum_over_ranks
 from .reduction import Classes, Reduction, reduce_classes
-from .sums import Regions, add_regions, max_over_ranks, ratio, total, total_by_class
+from .sums import ratio, sum_by_class, sum_dtype
 
-if TYPE_CHECKING:  # torch may be built without it
-    from torch.distributed import ProcessGroup
+Index = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def dice_score(
@@ -46,40 +46,10 @@ def dice_score(
     Formula:
         DC = 2 TP / (2 TP + FP + FN)
 
-    Args:
-        pred: Hard prediction: a bool or {0, 1} mask (binary, multilabel), or class ids
-            (multiclass); in the target's shape.
-        target: Binary: (B, *) or (B, 1, *), bool or {0, 1}. Multiclass: class ids (B, *).
-            Multilabel: (B, C, *), bool or {0, 1}.
-        mode: "binary", "multiclass" or "multilabel". Default "binary".
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
-
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `per_image` then by
-        the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, it scores 1 if none is predicted either, else 0. With nothing valid the
-        result is 0.
-        Void: void pixels have no effect, whatever pred holds there.
-        Dtype: sums are taken in float64.
+        Normaliser: the number of classes counted, with `per_image` then that of images.
+        Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
+        nothing valid the result is 0.
 
     Example:
         >>> import torch
@@ -92,11 +62,8 @@ def dice_score(
 
     Chapter: overlap measures.
     """
-    overlap, predicted, regions = _hard_sums(
-        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
-    )
-    score = _score(2 * overlap, predicted + regions.actual)  # eq-dice-coefficient
-    return reduce_classes(score, regions, classes, None, reduction)
+    counts = _counts(pred, target, mode, num_classes, ignore_index, mask, process_group)
+    return _score(_dice, counts, mode, classes, per_image, reduction, process_group)
 
 
 def jaccard_index(
@@ -117,40 +84,10 @@ def jaccard_index(
     Formula:
         IoU = TP / (TP + FP + FN)
 
-    Args:
-        pred: Hard prediction: a bool or {0, 1} mask (binary, multilabel), or class ids
-            (multiclass); in the target's shape.
-        target: Binary: (B, *) or (B, 1, *), bool or {0, 1}. Multiclass: class ids (B, *).
-            Multilabel: (B, C, *), bool or {0, 1}.
-        mode: "binary", "multiclass" or "multilabel". Default "binary".
-        num_classes: C, in multiclass mode. Default: one more than the largest id in pred and
-            target (of all ranks); give it for `classes` "all" and under torch.compile.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A float32 scalar in [0, 1], or with reduction "none" the score of each class, (C,), or
-        (B, C) if `per_image`, and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
-
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `per_image` then by
-        the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, it scores 1 if none is predicted either, else 0. With nothing valid the
-        result is 0.
-        Void: void pixels have no effect, whatever pred holds there.
-        Dtype: sums are taken in float64.
+        Normaliser: the number of classes counted, with `per_image` then that of images.
+        Empty: a class without a target pixel scores 1 if none is predicted either, else 0. With
+        nothing valid the result is 0.
 
     Example:
         >>> import torch
@@ -163,33 +100,159 @@ def jaccard_index(
 
     Chapter: overlap measures.
     """
-    overlap, predicted, regions = _hard_sums(
-        pred, target, mode, num_classes, per_image, ignore_index, mask, process_group
-    )
-    score = _score(overlap, predicted + regions.actual - overlap)  # eq-iou
+    counts = _counts(pred, target, mode, num_classes, ignore_index, mask, process_group)
+    return _score(_jaccard, counts, mode, classes, per_image, reduction, process_group)
+
+
+def overlap_counts(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    mode: Mode = "binary",
+    num_classes: int | None = None,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """TP, FP, FN and TN of hard masks for each class: counts that add over batches and ranks.
+
+    Their sum gives `dice_from_counts` and `jaccard_from_counts` of a data set, the same
+    numbers as one call with all of its images. `torch.distributed.all_reduce(counts)` adds up what
+    several ranks have counted.
+
+    Args:
+        num_classes: C, which multiclass mode asks for, so that counts add. Default: none.
+
+    Returns:
+        Integers (4, C), or (4,) in binary mode: TP, FP, FN and TN over the valid pixels.
+
+    Example:
+        >>> import torch
+        >>> batches = [(torch.rand(4, 2, 5) > 0.5, torch.rand(4, 2, 5) > 0.5) for _ in range(3)]
+        >>> counts = 0
+        >>> for pred, target in batches:
+        ...     counts = counts + overlap_counts(pred, target)
+        >>> of_all = jaccard_index(*(torch.cat(masks) for masks in zip(*batches)))
+        >>> jaccard_from_counts(counts) == of_all
+        tensor(True)
+
+    Chapter: overlap measures.
+    """
+    if mode == "multiclass":
+        num_classes = check_count("num_classes", num_classes)
+    counts = _counts(pred, target, mode, num_classes, ignore_index, mask, None).sum(1)
+    return counts.squeeze(-1) if mode == "binary" else counts
+
+
+def dice_from_counts(
+    counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
+) -> Tensor:
+    """The Dice coefficient of the data set whose `overlap_counts` were added up.
+
+    Args:
+        counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.
+
+    Returns:
+        A float32 scalar in [0, 1], or with reduction "none" the score of each class.
+
+    Example:
+        >>> import torch
+        >>> dice_from_counts(torch.tensor([2, 1, 0, 1]))  # 4 / 5
+        tensor(0.8000)
+
+    Chapter: overlap measures.
+    """
+    return _of_data_set(_dice, counts, classes, reduction)
+
+
+def jaccard_from_counts(
+    counts: Tensor, *, classes: Classes = "present", reduction: Reduction = "mean"
+) -> Tensor:
+    """The Jaccard index of the data set whose `overlap_counts` were added up.
+
+    Args:
+        counts: Integers (4, C), or (4,) of a binary mask: TP, FP, FN and TN.
+
+    Returns:
+        A float32 scalar in [0, 1], or with reduction "none" the score of each class.
+
+    Example:
+        >>> import torch
+        >>> jaccard_from_counts(torch.tensor([2, 1, 0, 1]))  # 2 / 3
+        tensor(0.6667)
+
+    Chapter: overlap measures.
+    """
+    return _of_data_set(_jaccard, counts, classes, reduction)
+
+
+def _dice(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+    return _or_perfect(2 * tp, 2 * tp + fp + fn)  # eq-dice-coefficient
+
+
+def _jaccard(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
+    return _or_perfect(tp, tp + fp + fn)  # eq-iou
+
+
+def _or_perfect(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """The quotient, and 1 where both masks are empty."""
+    return torch.where(denominator > 0, ratio(numerator, denominator), 1)
+
+
+def _of_data_set(index: Index, counts: Tensor, classes: Classes, reduction: Reduction) -> Tensor:
+    check_tensor("counts", counts)
+    ok = counts.ndim in (1, 2) and len(counts) == 4
+    expect(ok, "counts", "shape (4,) or (4, C)", counts.shape, "sums of overlap_counts")
+    mode: Mode = "binary" if counts.ndim == 1 else "multilabel"
+    rows = counts.reshape(4, 1, -1)
+    return _score(index, rows, mode, classes, False, reduction, None)
+
+
+def _score(
+    index: Index,
+    counts: Tensor,
+    mode: Mode,
+    classes: Classes,
+    per_image: bool,
+    reduction: Reduction,
+    process_group: ProcessGroup | None,
+) -> Tensor:
+    """The index from the counts of each image, (4, B, C)."""
+    check_bool("per_image", per_image)
+    if not per_image:
+        counts = sum_over_ranks(counts.sum(1), process_group)
+    tp, fp, fn, tn = counts.to(sum_dtype(counts))
+    score = index(tp, fp, fn)
+    left = process_group if per_image else None
+    regions = Regions(tp + fn, score, tp + fp + fn + tn, mode, torch.float32, left)
     return reduce_classes(score, regions, classes, None, reduction)
 
 
-def _hard_sums(
+def _counts(
     pred: Tensor,
     target: Tensor,
     mode: Mode,
     num_classes: int | None,
-    per_image: bool,
     ignore_index: int | None,
     mask: Tensor | None,
     process_group: ProcessGroup | None,
-) -> tuple[Tensor, Tensor, Regions]:
-    """The counts of two hard masks in place of the sums of probabilities."""
+) -> Tensor:
+    """TP, FP, FN and TN of each image and class, (4, B, C), in int64."""
     check_choice("mode", mode, MODES)
+    check_group(process_group)
     masks = {"pred": pred, "target": target}
     for name, x in masks.items():
-        check_tensor(name, x)
-        if x.is_floating_point() or x.is_complex():
-            raise TypeError(f"{name}: expected bool or integers, a hard mask, got {x.dtype}")
+        masks[name] = signed(check_tensor(name, x))
+        if mode == "multiclass" and x.is_floating_point():
+            raise TypeError(
+                f"{name}: expected integer class ids, got {x.dtype} "
+                f"({name}.argmax(1) of logits, {name}.long() of ids)"
+            )
+    pred, target = masks.values()
     check_tensor("pred", pred, target.device)
     least = 2 if mode == "multilabel" else 1
     expect(target.ndim >= least, "target", f"at least {least} dimensions", target.shape)
+    if mode != "multilabel" and pred.ndim != target.ndim:  # a channel stands beside none
+        pred, target = without_one_channel(pred), without_one_channel(target)
     expect_shape("pred", pred, target.shape)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
 
@@ -197,21 +260,22 @@ def _hard_sums(
     if mode != "multiclass":
         refuse("num_classes", num_classes, mode)
     elif num_classes is None:
-        C = _largest_id(masks, valid, process_group) + 1
+        C = _largest_id({"pred": pred, "target": target}, valid, process_group) + 1
     else:
         C = check_count("num_classes", num_classes)
-    p, y = (hard_mask(name, x, mode, valid, C) for name, x in masks.items())
-    one = (torch.ones_like(y) if valid is None else valid).float()
+    p = hard_mask("pred", pred, mode, valid, C)
+    y = hard_mask("target", target, mode, valid, C)
+    one = torch.ones_like(y, dtype=torch.bool) if valid is None else valid
     if mode == "multiclass":
-        overlap = total_by_class(one * (p == y), y, int(C))
-        predicted, actual = total_by_class(one, p, int(C)), total_by_class(one, y, int(C))
+        overlap, predicted, actual = (
+            sum_by_class(x, labels, int(C)).long()
+            for x, labels in ((one & (p == y), y), (one, p), (one, y))
+        )
     else:
-        overlap, predicted, actual = (total(x.float()) for x in (p * y, p, y))
-    rows = torch.stack([overlap, predicted, actual])
-    overlap, predicted, actual, count = add_regions(rows, total(one), per_image, process_group)
-    sums = (actual, predicted, count)
-    regions = Regions.of(sums, mode, torch.float32, per_image, process_group)
-    return overlap, predicted, regions
+        overlap, predicted, actual = (x.sum(-1) for x in (p * y, p, y))
+    count = one.sum(-1).expand_as(actual)
+    rest = count - predicted - actual + overlap
+    return torch.stack([overlap, predicted - overlap, actual - overlap, rest])
 
 
 def _largest_id(
@@ -225,8 +289,3 @@ def _largest_id(
             raise ValueError("num_classes: expected an int under torch.compile, got None")
         largest = max(largest, int(value))
     return max_over_ranks(largest, masks["target"].device, process_group)
-
-
-def _score(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """The quotient, and 1 where both masks are empty."""
-    return torch.where(denominator > 0, ratio(numerator, denominator), 1)

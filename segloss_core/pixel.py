@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fast import PowerOfError, parts
-from .inputs import (
-    BINARY_MODES,
-    BinaryMode,
-    Mode,
-    Pixels,
-    check_bool,
-    check_choice,
-    check_number,
-    prepare,
-    refuse,
-)
+from .checks import Vector, check_bool, check_choice, check_number, refuse
+from .fast import FocalForm, tiles
+from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
-from .sums import ratio
+from .sums import ratio, total
+
+LOG_2 = math.log(2)
 
 Normalizer = Literal["pixels", "positives"]
 
@@ -32,8 +26,8 @@ def cross_entropy_loss(
     target: Tensor,
     *,
     mode: Mode = "binary",
-    weight: Tensor | None = None,
-    pos_weight: float | Tensor | None = None,
+    weight: Vector | None = None,
+    pos_weight: float | Vector | None = None,
     label_smoothing: float = 0.0,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -48,39 +42,14 @@ def cross_entropy_loss(
         CE = -sum_c y_c log p_c,               p = softmax(z)    (multiclass)
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        pos_weight: Factor of the positive term, finite: a number or (C,); binary and multilabel.
+        pos_weight: Factor of the positive term: a number or (C,); binary and multilabel.
             Default: 1.
         label_smoothing: Share s in [0, 1] of the target that is spread evenly over the classes;
             y becomes (1 - s) y + s / C, with C = 2 in binary and multilabel mode. Default 0.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), with `weight`
-        by the sum of their class weights; float class probabilities always by the number, as in
-        torch. `pixel_weight` and `pos_weight` do not enter the normaliser.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels); with `weight` the sum of their class
+        weights, but for class probabilities, as in torch. `pos_weight` does not enter.
 
     Example:
         >>> import torch
@@ -91,14 +60,14 @@ def cross_entropy_loss(
     Chapter: cross entropy.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("label_smoothing", label_smoothing, high=1)
-    weight, pos_weight = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
+    label_smoothing = check_number("label_smoothing", label_smoothing, high=1)
+    by_class, positive = _class_weight(pixels, weight), _positive_weight(pixels, pos_weight)
 
     def losses(pixels: Pixels) -> Tensor:
-        return pixel_cross_entropy(pixels, weight, pos_weight, label_smoothing)  # eq-ce
+        return pixel_cross_entropy(pixels, by_class, positive, label_smoothing)  # eq-ce
 
-    divisor = _weight_sum(pixels, weight)
-    form = None if label_smoothing > 0 else cross_entropy_form(pixels, weight, pos_weight)
+    divisor = _weight_sum(pixels, by_class)
+    form = None if label_smoothing > 0 else cross_entropy_form(pixels, by_class, positive)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
 
@@ -108,25 +77,33 @@ def pixel_cross_entropy(
     pos_weight: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """The cross entropy of each pixel, (B, 1, N) or (B, C, N), by torch's own losses."""
-    z, y = pixels.logits, pixels.labels
+    """The cross entropy of each pixel, (B, 1, N) or (B, C, N)."""
     if pixels.mode == "multiclass":
-        y = y.squeeze(1) if pixels.has_ids else y
+        z, y = pixels.logits, pixels.labels
+        if pixels.has_ids and weight is not None and weight.requires_grad:
+            y = torch.zeros_like(z).scatter(1, y, 1)  # ids have no slope by the weights in torch
+        y = y.squeeze(1) if y.shape[1] == 1 else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
-    if label_smoothing > 0:
-        y = y + label_smoothing * (0.5 - y)
-    return F.binary_cross_entropy_with_logits(z, y, weight, reduction="none", pos_weight=pos_weight)
+    return _binary_losses(pixels, _pair(pixels, weight, pos_weight), smoothing=label_smoothing)
 
 
 def cross_entropy_form(
     pixels: Pixels, weight: Tensor | None = None, pos_weight: Tensor | None = None
-) -> PowerOfError | None:
+) -> FocalForm:
     if pixels.mode == "multiclass":
-        return PowerOfError(class_weight=weight)
-    low, high = (1.0 if w is None else w for w in (weight, pos_weight))
-    plain = weight is None and pos_weight is None
-    return PowerOfError(pair=None if plain else (low, low * high))
+        return FocalForm(class_weight=weight)
+    return FocalForm(pair=_pair(pixels, weight, pos_weight))
+
+
+def _pair(
+    pixels: Pixels, weight: Tensor | None, pos_weight: Tensor | None
+) -> tuple[Tensor, Tensor] | None:
+    """The weights of y = 0 and of y = 1; None: 1 and 1."""
+    if weight is None and pos_weight is None:
+        return None
+    low = pixels.input.new_ones((), dtype=pixels.dtype) if weight is None else weight
+    return low, low if pos_weight is None else low * pos_weight
 
 
 class CrossEntropyLoss(LossModule):
@@ -140,7 +117,7 @@ def weighted_cross_entropy_loss(
     input: Tensor,
     target: Tensor,
     *,
-    beta: float | Tensor,
+    beta: float | Vector,
     mode: BinaryMode = "binary",
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
@@ -153,35 +130,13 @@ def weighted_cross_entropy_loss(
     Formula:
         WCE = -(beta y log p + (1 - y) log(1 - p)),  p = sigmoid(z)
 
-    beta > 1 makes missed foreground dearer, beta < 1 false alarms; beta is torch's `pos_weight`.
+    beta > 1 makes missed foreground cost more, beta < 1 less; it is torch's `pos_weight`.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, {0, 1} or floats in [0, 1].
-        beta: Factor of the positive term, finite and non-negative: a number, or (C,) for one per
-            channel.
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape,
-        0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        beta: Factor of the positive term, non-negative: a number, or (C,) for one per channel.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by beta.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever beta is.
 
     Example:
         >>> import torch
@@ -213,7 +168,7 @@ def balanced_cross_entropy_loss(
     target: Tensor,
     *,
     mode: BinaryMode = "binary",
-    beta: float | Tensor | None = None,
+    beta: float | Vector | None = None,
     eps: float = 1e-4,
     per_image: bool = False,
     pixel_weight: Tensor | None = None,
@@ -230,36 +185,15 @@ def balanced_cross_entropy_loss(
     beta near 1 suits rare foreground. Nothing is divided by 1 - beta.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel; multilabel: (B, C, *).
-            Bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid) or "multilabel" (a sigmoid per channel). Default "binary".
         beta: In [0, 1]: a number, or (C,) for one per channel. Default: the share of negatives
             among the valid pixels (of the channel), clipped to [eps, 1 - eps].
         eps: In [0, 0.5], keeps a measured beta away from 0 and 1, where one of the two terms
             vanishes. Default 1e-4.
         per_image: Measure beta in each image instead of the whole batch. Default False.
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape,
-        0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the mean divides by the number of valid pixels (and channels), not by beta.
-        Empty: with nothing valid the loss is 0 and so is its gradient; an image without positives
-        has beta = 1 - eps, so its gradient is small but not 0.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), whatever beta is.
+        Empty: without a positive pixel beta is 1 - eps, so that the gradient is small but not 0.
 
     Example:
         >>> import torch
@@ -274,17 +208,17 @@ def balanced_cross_entropy_loss(
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, modes=BINARY_MODES)
     check_bool("per_image", per_image)
-    check_number("eps", eps, high=0.5)
+    eps = check_number("eps", eps, high=0.5)
     if beta is None:
         b = _share_of_negatives(pixels, per_image).clamp(eps, 1 - eps)
     else:
         b = pixels.per_class("beta", beta, high=1)
+    pair = (1 - b).to(pixels.dtype), b.to(pixels.dtype)
 
     def losses(pixels: Pixels) -> Tensor:
-        z, y = pixels.logits, pixels.labels
-        return -(b * y * F.logsigmoid(z) + (1 - b) * (1 - y) * F.logsigmoid(-z))  # eq-balanced
+        return _binary_losses(pixels, pair)  # eq-balanced
 
-    form = PowerOfError(pair=(1 - b, b), saved=2)
+    form = FocalForm(pair=pair, saves=2)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
 
 
@@ -300,7 +234,7 @@ def focal_loss(
     target: Tensor,
     *,
     mode: Mode = "binary",
-    alpha: float | Tensor | None = None,
+    alpha: float | Vector | None = None,
     gamma: float = 2.0,
     normalizer: Normalizer = "pixels",
     pixel_weight: Tensor | None = None,
@@ -317,38 +251,15 @@ def focal_loss(
         FL = -sum_c alpha_c (1 - p_c)^gamma y_c log p_c,  p = softmax(z)   (multiclass)
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         alpha: In [0, 1], weighs y = 1, and 1 - alpha weighs y = 0: a number, or (C,) for one per
             channel. Multiclass: (C,) class weights, non-negative. Default: no weights at all.
         gamma: Focusing exponent, at least 0; 0 gives cross entropy. Default 2.
         normalizer: What the mean divides by: "pixels" (the valid ones), or "positives" (the sum of
             y; in multiclass mode the pixels of any class but 0; at least 1), as in the paper.
             Default "pixels".
-        pixel_weight: Factor of each pixel's loss, non-negative, (B, *). Default: all 1.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each pixel in the target's shape
-        ((B, *) in multiclass mode), 0 on void pixels.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
 
     Convention:
-        Normaliser: the number of valid pixels (and channels), or of positives; never alpha.
-        Empty: with nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays.
-        Probabilities: log p is log(p + 1e-12), so value and gradient are finite at 0 and 1.
+        Normaliser: the number of valid pixels (and channels), or of positives, whatever alpha is.
 
     Example:
         >>> import torch
@@ -363,7 +274,7 @@ def focal_loss(
     Chapter: focal loss.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("gamma", gamma)
+    gamma = check_number("gamma", gamma)
     check_choice("normalizer", normalizer, get_args(Normalizer))
     weight = pair = None
     if alpha is not None and mode == "multiclass":
@@ -372,19 +283,13 @@ def focal_loss(
         share = pixels.per_class("alpha", alpha, high=1)
         pair = (1 - share, share)
 
-    # (1 - p)^gamma is exp(gamma log(1 - p)): its slope stays finite at p = 1 for gamma < 1.
     def losses(pixels: Pixels) -> Tensor:
-        if mode == "multiclass":
-            y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
-            return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
-        z, y = pixels.logits, pixels.labels
-        log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
-        low, high = pair or (1, 1)
-        positive = high * (gamma * log_q).exp() * y * log_p  # eq-focal
-        negative = low * (gamma * log_p).exp() * (1 - y) * log_q
-        return -(positive + negative)
+        if mode != "multiclass":
+            return _binary_losses(pixels, pair, gamma)  # eq-focal
+        y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
+        return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
 
-    form = PowerOfError(gamma, weight, pair, saved=8)
+    form = FocalForm(gamma, weight, pair, saves=8)
     divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
     return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
 
@@ -396,21 +301,60 @@ class FocalLoss(LossModule):
     def __init__(self) -> None: ...
 
 
-def _class_weight(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
+def _binary_losses(
+    pixels: Pixels,
+    pair: tuple[Tensor, Tensor] | None,
+    gamma: float = 0.0,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """high y q^gamma (-log p) - low (1 - y) p^gamma log q, p = sigmoid(z) and q = 1 - p.
+
+    The pair is (low, high); None: 1 and 1.
+    """
+    z, y = pixels.logits, pixels.labels
+    if not pixels.soft and smoothing == 0:  # one of the two is 0
+        losses = _loss_of_error(z * torch.rsub(y, 1, alpha=2), gamma)
+        return losses if pair is None else losses * torch.lerp(*pair, y)
+    y = y + smoothing * (0.5 - y)
+    low, high = pair or (1, 1)
+    positive, negative = high * y, low * (1 - y)
+    # An infinite logit on the right side costs nothing, though the other summand is 0 times inf.
+    return torch.where(positive == 0, 0, positive * _loss_of_error(-z, gamma)) + torch.where(
+        negative == 0, 0, negative * _loss_of_error(z, gamma)
+    )
+
+
+def _loss_of_error(z: Tensor, gamma: float) -> Tensor:
+    """q^gamma (-log p), where z is the logit of q, the probability of the wrong label.
+
+    As exp(gamma log q) its slope stays finite at q = 0, for gamma < 1 too.
+    """
+    if gamma == 0:
+        return _softplus(z)
+    z = torch.minimum(z, z.new_full((), HUGE))
+    return torch.exp(-gamma * _softplus(-z)) * _softplus(z)
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """log(1 + e^z), which is -log p where z is the logit of 1 - p."""
+    return F.softplus(z, threshold=40)  # from there on it is z to the last digit
+
+
+def _class_weight(pixels: Pixels, weight: Vector | None) -> Tensor | None:
     """Class weights as the torch loss of the mode takes them: (C,), or (C, 1) for multilabel."""
     if weight is None:
         return None
     if pixels.mode == "binary":
-        refuse("weight", weight, pixels.mode)
-    weight = pixels.class_vector("weight", weight)
-    return weight if pixels.mode == "multiclass" else weight.unsqueeze(-1)
+        refuse("weight", weight, pixels.mode, "pos_weight or beta weigh the foreground")
+    vector = pixels.class_vector("weight", weight)
+    return vector if pixels.mode == "multiclass" else vector.unsqueeze(-1)
 
 
-def _positive_weight(pixels: Pixels, pos_weight: float | Tensor | None) -> Tensor | None:
+def _positive_weight(pixels: Pixels, pos_weight: float | Vector | None) -> Tensor | None:
     if pos_weight is None:
         return None
     if pixels.mode == "multiclass":
-        refuse("pos_weight", pos_weight, pixels.mode)
+        refuse("pos_weight", pos_weight, pixels.mode, "weight has one number for each class")
     return pixels.per_class("pos_weight", pos_weight)
 
 
@@ -419,7 +363,7 @@ def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
         return None
     if pixels.mode == "multiclass":
-        sums = [_weights_of(part, weight).sum() for part in parts(pixels)]
+        sums = [_weights_of(tile, weight).sum() for tile in tiles(pixels)]
         return torch.stack(sums).sum() if sums else pixels.input.new_zeros(())
     return (weight.squeeze(-1) * pixels.valid_count()).sum()
 
@@ -434,8 +378,11 @@ def _weights_of(pixels: Pixels, weight: Tensor) -> Tensor:
 
 
 def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
-    """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image."""
-    positives, valid = pixels.labels.sum(-1), pixels.valid_count()
+    """Of the valid pixels of a channel: (1, C, 1), or (B, C, 1) for each image.
+
+    In wide numbers, for float32 would leave 1 minus a share near 1 four digits.
+    """
+    positives, valid = total(pixels.labels), pixels.valid_count()
     if not per_image:
         positives, valid = positives.sum(0, keepdim=True), valid.sum(0, keepdim=True)
     return ratio(valid - positives, valid).unsqueeze(-1)
@@ -446,12 +393,17 @@ def _focal_terms(
 ) -> tuple[Tensor | float, Tensor, Tensor, Tensor | float]:
     """y, log p, log(1 - p) and weight of the classes that matter: (B, C, N), or (B, 1, N) where
     the target names the only one."""
-    log_p = pixels.logits.log_softmax(1)
+    z = pixels.logits
+    z = z - z.amax(1, keepdim=True).detach()  # the digits of differences of large logits
+    log_p = z.log_softmax(1)
     if pixels.has_ids:
         label = pixels.labels
-        rest = log_p.scatter(1, label, -torch.inf)
-        own = 1.0 if weight is None else weight[label]
-        return 1.0, log_p.gather(1, label), rest.logsumexp(1, keepdim=True), own
+        own = log_p.gather(1, label).clamp(min=-HUGE)
+        rest = log_p.clamp(min=-HUGE).scatter(1, label, -HUGE).logsumexp(1, keepdim=True)
+        # The sum over the others keeps the digits of q where p is near 1. Where p is near 0 its
+        # slope would be lost among those of the others.
+        log_q = torch.where(own < -LOG_2, torch.log1p(-own.clamp(max=-LOG_2).exp()), rest)
+        return 1.0, own, log_q, 1.0 if weight is None else weight[label]
     # Only the largest p can be near 1, where log(1 - p) needs the sum over the other classes.
     top = log_p.argmax(1, keepdim=True)
     rest = log_p.scatter(1, top, -torch.inf)

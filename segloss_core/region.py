@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from .inputs import Mode, check_bool, check_number, prepare
+from .checks import Vector, check_bool, check_number
+from .inputs import Mode, prepare
 from .module import LossModule, options_of
-from .reduction import Classes, Reduction, reduce_classes
-from .sums import fill_empty, ratio, region_sums
-
-if TYPE_CHECKING:  # torch may be built without it
-    from torch.distributed import ProcessGroup
+from .overlap import region_sums
+from .ranks import ProcessGroup
+from .reduction import Classes, Reduction, fill_empty, reduce_classes
+from .sums import ratio
 
 
 def dice_loss(
@@ -24,7 +22,7 @@ def dice_loss(
     squared: bool = False,
     smooth: float = 0.0,
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -42,46 +40,13 @@ def dice_loss(
     1 - (2 sum p y + s) / (sum p^2 + sum y^2 + s).
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         squared: Square p and y in the denominator, and take sum p y for TP. Default False.
-        smooth: s, non-negative; (2 TP + s) / (2 TP + FP + FN + s). Default 0.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        smooth: s, non-negative. Default 0.
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels,
-        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
-        sums of images are added up in float64.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs its mean predicted probability, or with
+        smooth > 0 what the formula says.
 
     Example:
         >>> import torch
@@ -96,9 +61,9 @@ def dice_loss(
 
     Chapter: Dice loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     check_bool("squared", squared)
-    check_number("smooth", smooth)
+    smooth = check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group, squared)
     dice = ratio(2 * overlap + smooth, predicted + regions.actual + smooth)  # eq-dice
     losses = fill_empty(1 - dice, regions, smooth)
@@ -119,7 +84,7 @@ def jaccard_loss(
     mode: Mode = "binary",
     smooth: float = 0.0,
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -136,45 +101,12 @@ def jaccard_loss(
     For hard targets TP is sum p y and the denominator sum p + sum y - sum p y.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
-        smooth: s, non-negative; (TP + s) / (TP + FP + FN + s). Default 0.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        smooth: s, non-negative. Default 0.
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels,
-        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
-        sums of images are added up in float64.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs its mean predicted probability, or with
+        smooth > 0 what the formula says.
 
     Example:
         >>> import torch
@@ -190,8 +122,8 @@ def jaccard_loss(
 
     Chapter: overlap measures.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("smooth", smooth)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
+    smooth = check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group)
     union = predicted + regions.actual - overlap
     jaccard = ratio(overlap + smooth, union + smooth)  # eq-jaccard
@@ -216,7 +148,7 @@ def tversky_loss(
     gamma: float = 1.0,
     smooth: float = 0.0,
     classes: Classes = "present",
-    weight: Tensor | None = None,
+    weight: Vector | None = None,
     per_image: bool = False,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -234,49 +166,16 @@ def tversky_loss(
     is half of the s of Dice), alpha = beta = 1 is Jaccard.
 
     Args:
-        input: Logits z, floating point: (B, *) or (B, 1, *) in binary mode, else (B, C, *).
-        target: Binary: as input or without the channel, bool, {0, 1} or floats in [0, 1].
-            Multiclass: (B, *) integer class ids, or (B, C, *) float probabilities.
-            Multilabel: (B, C, *), bool, {0, 1} or floats in [0, 1].
-        mode: "binary" (a sigmoid), "multiclass" (softmax over dimension 1) or "multilabel"
-            (a sigmoid per channel). Default "binary".
         alpha: Weight of false positives, non-negative. Default 0.5.
         beta: Weight of false negatives, non-negative. Default 0.5.
         gamma: Positive exponent of the focal Tversky loss; the paper writes the exponent as
             1 / gamma, so its gamma = 4/3 is 0.75 here. Default 1.
-        smooth: s, non-negative; (TP + s) / (TP + alpha FP + beta FN + s). Default 0.
-        classes: Which classes are averaged: "present" (those with a target pixel), "all", or a
-            list of class ids. Default "present".
-        weight: Class weights (C,), non-negative; multiclass and multilabel. Default: all 1.
-        per_image: Take each image by itself, then average the images, instead of taking the whole
-            batch as one region. Default False.
-        ignore_index: Target pixels with this value are void. Default: none are.
-        mask: Bool, (B, *) or the target's shape; False marks void pixels. Default: none are.
-        from_logits: False if input holds probabilities. Default True.
-        reduction: "mean", "sum" or "none". Default "mean".
-        process_group: A torch.distributed group, which every rank calls with its share of the
-            batch; each gets the value of the whole batch. Default: this process alone.
-
-    Returns:
-        A scalar, or with reduction "none" the loss of each class, (C,), or (B, C) if `per_image`,
-        and only the columns of `classes` if that is a list.
-
-    Raises:
-        TypeError, ValueError: A wrong dtype, shape, device, option or value, by name. Values are
-            not looked at under torch.compile, torch.export and vmap.
+        smooth: s, non-negative. Default 0.
 
     Convention:
-        Normaliser: the mean divides by the number of classes counted, with `weight` by the sum of
-        their weights, and with `per_image` then by the number of images that count any.
-        Empty: "present" leaves out a class without a target pixel. In binary mode, or where such a
-        class is asked for, its loss is its mean predicted probability over the valid pixels,
-        or the formula if smooth > 0. With nothing valid the loss is 0 and so is its gradient.
-        Void: void pixels have no effect on value or gradient, even with inf or NaN under them.
-        Dtype: half and bfloat16 are computed in and returned as float32; float64 stays. The
-        sums of images are added up in float64.
-        Ranks: backward adds the gradients of the ranks, as each of them returns the same loss. The
-        mean over ranks that DistributedDataParallel takes then gives exactly the gradient of one
-        process with the whole batch; no factor is needed.
+        Normaliser: the number of classes counted, or the sum of their weights.
+        Empty: a class without a target pixel costs its mean predicted probability, or with
+        smooth > 0 what the formula says.
         Gamma: for gamma < 1 the slope is infinite at TI = 1; there it is taken as 0.
 
     Example:
@@ -293,11 +192,9 @@ def tversky_loss(
 
     Chapter: Tversky loss.
     """
-    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
-    check_number("alpha", alpha)
-    check_number("beta", beta)
-    check_number("gamma", gamma)
-    check_number("smooth", smooth)
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
+    alpha, beta = check_number("alpha", alpha), check_number("beta", beta)
+    gamma, smooth = check_number("gamma", gamma), check_number("smooth", smooth)
     tp, predicted, regions = region_sums(pixels, per_image, process_group)
     fp, fn = predicted - tp, regions.actual - tp
     tversky = ratio(tp + smooth, tp + alpha * fp + beta * fn + smooth)  # eq-tversky
@@ -316,4 +213,4 @@ def _power(x: Tensor, exponent: float) -> Tensor:
     """x^exponent for x >= 0, with slope 0 where x is 0 (or below it by rounding)."""
     if exponent == 1:
         return x
-    return torch.where(x > 0, torch.where(x > 0, x, 1) ** exponent, 0)
+    return torch.where(x <= 0, 0, torch.where(x <= 0, 1, x) ** exponent)

@@ -64,19 +64,22 @@ const book = (() => {
     ({ address, number, questions: questions.map(pairs) }));
   const places = searchIndex.entries.map(([page, anchor, heading, text], i, all) => {
     const title = compact(heading.split(/[:(]/)[0]);
-    const thing = things.find(({ entry }) => entry === i) ?? named.get(title);
+    const defined = things.find(({ entry }) => entry === i);
+    const thing = defined ?? named.get(title);
     const isTop = page !== all[i - 1]?.[0];
     if (isTop) pages[page].top = i;
     const names = fold(thing?.names.join("\n") ?? "");
     return {
-      page, anchor, heading, text, title, isTop, isCode: anchor.includes("."),
+      page, anchor, heading, text, title, thing,
+      isTop, isEntry: Boolean(defined), isCode: anchor.includes("."),
       folded: { heading: fold(heading), names, text: fold(text) },
     };
   });
   const all = places.map(({ folded: { heading, text } }) => `${heading}\n${text}`).join("\n");
-  return { things, named, pages, places, all, words: [...new Set(words(all))].map(spelt) };
+  return { things, named, pages, places, all, words: new Set(words(all).map(spelt)) };
 })();
 const isWritten = (word) => finder([word]).test(book.all);
+const isWord = (word) => isHangul(word) ? isWritten(word) : book.words.has(word);
 const misspelt = (query) =>
   book.things.find((thing) => thing.spelt.some((name) => isNear(name, query, true)));
 
@@ -88,7 +91,7 @@ const partsOf = (list) => {
     const [first, others] = [list.slice(0, count), list.slice(count)];
     const written = first.join("");
     const thing = book.named.get(written) ?? book.named.get(stem(written))
-      ?? (isWritten(written) ? null : misspelt(spelt(written)));
+      ?? (isWord(written) ? null : misspelt(spelt(written)));
     if (thing) return [{ words: [first.join(" "), ...thing.names], thing }, ...partsOf(others)];
   }
   const [word, ...others] = list;
@@ -97,13 +100,15 @@ const partsOf = (list) => {
     const begins = [...book.named.keys()].filter((name) => isHangul(name) && word.startsWith(name));
     const name = begins.sort((a, b) => b.length - a.length)[0] ?? "";
     if (name.length > 1) return partsOf([name, word.slice(name.length), ...others]);
-    part.words.push(...book.words.filter((known) => isNear(known, spelt(word))));
+    part.words.push(...[...book.words].filter((known) => isNear(known, spelt(word))));
   }
   return [part, ...partsOf(others)];
 };
 
 // What a hit counts, by where it is.
-const WEIGHT = { title: 10, heading: 6, code: 4, name: 8, explained: 9, text: 1, question: 12 };
+const WEIGHT = {
+  title: 10, heading: 6, code: 4, name: 8, entry: 5, explained: 9, text: 1, exact: 10, question: 12,
+};
 
 /* What a part of a query finds: a score for every place, and how rare it is, from 0 to 1. */
 const look = ({ words, thing }) => {
@@ -118,18 +123,18 @@ const look = ({ words, thing }) => {
         : hits(regex, folded.names).length ? WEIGHT.name : 0);
   });
   for (const { explained, keys: names } of book.things) {
-    if (explained < 0) continue;
-    const meant = thing ? names === thing.keys
-      : names.some((name) => name.startsWith(compact(words[0])));
-    if (meant) scores[explained] += WEIGHT.explained * (thing ? 1 : 0.3);
+    const meant = !thing && names.some((name) => name.startsWith(compact(words[0])));
+    if (meant && explained >= 0) scores[explained] += WEIGHT.explained / 3;
   }
+  if (thing) scores[thing.entry] += WEIGHT.entry;
+  if (thing?.explained >= 0) scores[thing.explained] += WEIGHT.explained;
   const count = scores.filter(Boolean).length;
   const rarity = Math.log(1 + scores.length / (1 + count)) / Math.log(1 + scores.length);
   return { regex, scores, rarity };
 };
 
-/* The pages that answer a query, the best first, each with its places, the best first. What holds
-   all of the query goes before all else; if nothing does (`complete` is false), what holds half. */
+/* The pages that answer a query, the best first, each with its places, the best first: those that
+   hold all of the query or, if nothing does (`complete` is false), most of it. */
 const searchBook = (query) => {
   const typed = words(query);
   const asked = typed.filter((word) => !ASKING.has(word));
@@ -138,11 +143,14 @@ const searchBook = (query) => {
   const queryPairs = pairs(query);
   const likeness = (question) => 2 * [...question].filter((pair) => queryPairs.has(pair)).length
     / (question.size + queryPairs.size);
-  const rated = book.places.map(({ page, isTop, folded }, i) => {
+  const named = book.named.get(compact(query));
+  const enough = named ? 0.9 : 0.6; // a mere name asks no question
+  const rated = book.places.map(({ page, isTop, isCode, isEntry, title, thing, folded }, i) => {
     const { questions, top } = book.pages[page];
     const alike = isTop ? Math.max(0, ...questions.map(likeness)) : 0;
-    const answer = alike > 0.6 ? alike : 0;
-    const together = folded.heading === fold(query.trim()) ? WEIGHT.title
+    const answer = alike > enough ? alike : 0;
+    const together = isCode && folded.heading === fold(query.trim()) ? 2 * WEIGHT.exact
+      : (isTop || isEntry) && (title === compact(query) || thing && thing === named) ? WEIGHT.exact
       : hits(phrase, folded.heading).length ? WEIGHT.heading
       : hits(phrase, folded.text).length ? 2 * WEIGHT.text : 0;
     let [score, held] = [WEIGHT.question * answer + together, answer || together ? 1 : 0];
@@ -152,10 +160,11 @@ const searchBook = (query) => {
       score += rarity * own;
       held += own ? rarity / all : 0;
     }
-    return { place: i, page, score, held };
+    return { place: i, page, score, held: Math.min(held, 1) };
   });
-  const complete = rated.filter(({ held }) => held > 0.999);
-  const results = complete.length ? complete : rated.filter(({ held }) => held > 0.5);
+  const most = Math.max(...rated.map(({ held }) => held));
+  const complete = most > 0.999;
+  const results = rated.filter(({ held }) => held && held > most * (complete ? 0.999 : 0.7));
   const best = (a, b) => b.score - a.score; // sorting leaves equals in reading order
   const pages = new Map();
   for (const { page, place, score } of results.sort(best)) {
@@ -165,7 +174,7 @@ const searchBook = (query) => {
   return {
     pages: [...pages.values()],
     marks: [phrase, ...found.map(({ regex }) => regex)],
-    complete: complete.length > 0,
+    complete,
   };
 };
 

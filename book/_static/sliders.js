@@ -15,25 +15,27 @@
   const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
   const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 
-  // Logit figures: loss above, gradient below. Each curve is written for y = 1 and y = 0.
-  const logit = (sliders, positive, negative, top) => ({
+  // Logit figures: loss above, up to `top`, gradient below, from -steepest to steepest. Each curve is
+  // written for y = 1 and y = 0.
+  const logit = (sliders, positive, negative, top, steepest) => ({
     sliders,
     x: { label: "z", min: -6, max: 6 },
     panels: [
       { label: "ℓ(z)", min: 0, max: top, curves: { "y = 1": positive.loss, "y = 0": negative.loss } },
       {
-        label: "∂ℓ/∂z", min: -top / 2, max: top / 2,
+        label: "∂ℓ/∂z", min: -steepest, max: steepest,
         curves: { "y = 1": positive.gradient, "y = 0": negative.gradient },
       },
     ],
   });
 
   // One factor in front of each term of cross entropy.
-  const factors = (sliders, a, b, top) => logit(
+  const factors = (sliders, a, b, top, steepest) => logit(
     sliders,
     { loss: (z, s) => a(s) * softplus(-z), gradient: (z, s) => -a(s) * sigmoid(-z) },
     { loss: (z, s) => b(s) * softplus(z), gradient: (z, s) => b(s) * sigmoid(z) },
     top,
+    steepest,
   );
 
   // Focal loss of the class whose logit is u = z or -z; its gradient by u.
@@ -45,6 +47,31 @@
   const tversky = (k, { α, β }) => {
     const tp = Math.min(Math.max(k, 1e-9), 100); // at k = 0 the limit
     return 1 - tp / (tp + α * Math.max(k - tp, 0) + β * (100 - tp));
+  };
+
+  // Two discs, the target of radius TARGET and a prediction of radius rho, shifted: the area that
+  // both cover is that of two segments of circles.
+  const TARGET = 12;
+  const overlapOfDiscs = (shift, rho) => {
+    const own = Math.PI * TARGET ** 2, other = Math.PI * rho ** 2;
+    let common = 0;
+    if (shift <= Math.abs(TARGET - rho)) {
+      common = Math.min(own, other);
+    } else if (shift < TARGET + rho) {
+      const segment = (r, d) => r * r * Math.acos(d / r) - d * Math.sqrt(r * r - d * d);
+      const d = (shift ** 2 + TARGET ** 2 - rho ** 2) / (2 * shift);
+      common = segment(TARGET, d) + segment(rho, shift - d);
+    }
+    return { dc: (2 * common) / (own + other), j: common / (own + other - common) };
+  };
+
+  // An object of n pixels predicted with p̂, and FP more predicted with 1: the Dice loss, and the size
+  // of its gradient at one pixel of the object.
+  const PIXELS = 64 * 64;
+  const missedObject = (n, { FP, "p̂": p }) => {
+    const denominator = n * p + FP + n;
+    const loss = 1 - (2 * n * p) / denominator;
+    return { loss, pull: ((1 + loss) / denominator) * p * (1 - p) };
   };
 
   const slider = (min, max, step, value) => ({ min, max, step, value });
@@ -70,8 +97,8 @@
       ],
       reading: ({ z, y }) => ({ "p̂": sigmoid(z), "ℓ": crossEntropy(z, y), "∂ℓ/∂z": sigmoid(z) - y }),
     },
-    weighted: factors({ β: slider(0.1, 10, 0.1, 4) }, (s) => s.β, () => 1, 8),
-    balanced: factors({ β: slider(0, 1, 0.01, 0.9) }, (s) => s.β, (s) => 1 - s.β, 6),
+    weighted: factors({ β: slider(0.1, 8, 0.1, 4) }, (s) => s.β, () => 1, 12, 8),
+    balanced: factors({ β: slider(0, 1, 0.01, 0.9) }, (s) => s.β, (s) => 1 - s.β, 6, 1),
     focal: logit(
       { γ: slider(0, 5, 0.1, 2), α: slider(0, 1, 0.05, 0.5) },
       { loss: (z, s) => s.α * focal(z, s.γ), gradient: (z, s) => s.α * focalSlope(z, s.γ) },
@@ -80,6 +107,7 @@
         gradient: (z, s) => -(1 - s.α) * focalSlope(-z, s.γ),
       },
       3,
+      1.5,
     ),
     distance: {
       sliders: { "w₀": slider(0, 20, 0.5, 10), σ: slider(1, 15, 0.5, 5) },
@@ -88,6 +116,47 @@
         label: "w(x)", min: 0, max: 24,
         curves: { w: (d, s) => 1 + s["w₀"] * Math.exp(-(d * d) / (2 * s.σ * s.σ)) },
       }],
+    },
+    overlap: {
+      sliders: { shift: slider(0, 40, 0.5, 6), "ρ": slider(2, 20, 0.5, 12) },
+      x: { label: "shift", min: 0, max: 40 },
+      at: "shift",
+      panels: [
+        {
+          label: "X, Y", height: 110,
+          paint: (group, { shift, "ρ": rho }, add) => {
+            add(group, "circle", { class: "area curve-0", cx: 150, cy: 55, r: 2 * TARGET });
+            add(group, "circle", { class: "area curve-1", cx: 150 + 2 * shift, cy: 55, r: 2 * rho });
+          },
+        },
+        {
+          label: "DC, J", min: 0, max: 1,
+          curves: {
+            DC: (shift, s) => overlapOfDiscs(shift, s["ρ"]).dc,
+            J: (shift, s) => overlapOfDiscs(shift, s["ρ"]).j,
+          },
+        },
+      ],
+      reading: ({ shift, "ρ": rho }) => {
+        const { dc, j } = overlapOfDiscs(shift, rho);
+        return { DC: dc, J: j };
+      },
+    },
+    dice: {
+      sliders: { n: slider(1, 400, 1, 30), FP: slider(0, 200, 5, 40), "p̂": slider(0.01, 0.99, 0.01, 0.3) },
+      x: { label: "n", min: 1, max: 400 },
+      at: "n",
+      panels: [
+        { label: "L", min: 0, max: 1, curves: { Dice: (n, s) => missedObject(n, s).loss } },
+        {
+          label: "log₁₀ N·|∂/∂z|", min: -2, max: 3,
+          curves: {
+            Dice: (n, s) => Math.log10(PIXELS * missedObject(n, s).pull),
+            CE: (n, s) => Math.log10(1 - s["p̂"]),
+          },
+        },
+      ],
+      reading: (s) => ({ L: missedObject(s.n, s).loss, "N·|∂L/∂z|": PIXELS * missedObject(s.n, s).pull }),
     },
     tversky: {
       sliders: { "|X|": slider(0, 200, 1, 80), α: slider(0, 1, 0.05, 0.3), β: slider(0, 1, 0.05, 0.7) },

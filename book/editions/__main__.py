@@ -127,9 +127,10 @@ def print_pdf() -> None:
 def notebooks() -> None:
     """Put the notebooks that the site hands out in one place, a folder for each language."""
     build()
-    shutil.rmtree(FOR_READERS, ignore_errors=True)
-    for lang in LANGUAGES:
-        shutil.copytree(SITE / lang / "_sources" / "book", FOR_READERS / lang)
+    with _taking_turns():
+        shutil.rmtree(FOR_READERS, ignore_errors=True)
+        for lang in LANGUAGES:
+            shutil.copytree(SITE / lang / "_sources" / "book", FOR_READERS / lang)
     print(f"The notebooks are in {FOR_READERS}")
 
 

@@ -121,7 +121,9 @@ def _english_titles() -> dict[str, str]:
 
 def mark_english(app: Sphinx, doctree: nodes.document) -> None:
     """Say of the docstrings' own words, not of their labels, that they are English."""
-    for content in doctree.findall(desc_content):
+    containers = doctree.findall(nodes.container)
+    whole = [node for node in containers if "docstring" in node["classes"]]  # of a package
+    for content in [*doctree.findall(desc_content), *whole]:
         for text in content.findall(nodes.paragraph):
             text["classes"].append("language-en")  # docutils writes it as the attribute `lang`
 
@@ -129,7 +131,7 @@ def mark_english(app: Sphinx, doctree: nodes.document) -> None:
 def listed(directives: str) -> str:
     """What autodoc is told to show, as a list for a page without it: names and first lines."""
     module = re.search(r"currentmodule:: (\S+)", directives)
-    names = re.findall(r"auto(?:function|class):: (\S+)", directives)
+    names = re.findall(r"auto(?:function|class|module):: (\S+)", directives)
     items = []
     for name in (f"{module[1]}.{name}" if module else name for name in names):
         summary = inspect.getdoc(pydoc.locate(name)).partition("\n")[0]

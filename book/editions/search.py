@@ -85,7 +85,7 @@ class Entry:
     def text(self) -> str:
         """Its paragraphs in one line, without those that are formulas with a word or two."""
         return " ".join(
-            text for text in self.texts if len(re.findall(r"\w", text)) > (25 if "…" in text else 0)
+            text for text in self.texts if len(re.findall(r"\w", text)) > (15 if "…" in text else 0)
         )
 
 

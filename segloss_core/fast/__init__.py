@@ -6,21 +6,20 @@ formulas without this package: `evaluate` chooses, and the formula stands behind
 gradients of gradients.
 """
 
-from .dispatch import Kernel, evaluate, on_cpu, parts
-from .distance import two_nearest
-from .lovasz import hinge_by_sort, softmax_by_bins, softmax_by_sort
-from .pixel import PowerOfError
-from .region import overlap_sums
+from .blocks import tiles
+from .dispatch import Kernel, evaluate, on_cpu
+from .lovasz import HingeBySort, SoftmaxByBins, SoftmaxBySort
+from .pixel import FocalForm
+from .region import OverlapSums
 
 __all__ = [
+    "FocalForm",
+    "HingeBySort",
     "Kernel",
-    "PowerOfError",
+    "OverlapSums",
+    "SoftmaxByBins",
+    "SoftmaxBySort",
     "evaluate",
-    "hinge_by_sort",
     "on_cpu",
-    "overlap_sums",
-    "parts",
-    "softmax_by_bins",
-    "softmax_by_sort",
-    "two_nearest",
+    "tiles",
 ]

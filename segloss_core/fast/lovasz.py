@@ -1,109 +1,136 @@
 """The Lovász losses, one class after the other: an integer sort, or a histogram.
 
-Every kernel gives for the classes their loss, the sum of p and that of y, (3, 1 or B, C). A class
-without foreground has no loss.
+Every kernel gives for the classes their loss, what fills an empty class (`fill_empty`) and the sum
+of y, (3, 1 or B, C). A class without foreground has no loss.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..inputs import Pixels
-from .dispatch import Block, Kernel, Pull, blocks, cut, places
-from .region import probabilities, sum_by_class
+from ..steps import bin_steps, jaccard_steps
+from ..sums import sum_by_class
+from .blocks import Block, block_slices, blocks
+from .dispatch import Kernel
 
 # Takes errors, y and the steps of the Jaccard loss, gives slopes, and may write into all three.
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
-# Numbers of foreground and background pixels in each bin of errors, (2, ..., bins), to the step of
-# the Jaccard loss for one pixel of either kind.
-BinSteps = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-CHUNK, SLAB = 2**17, 45_000  # pixels; torch sorts fewer than 2^15 integers by comparison
+TILE, BUCKET = 2**17, 45_000  # pixels; torch sorts fewer than 2^15 integers by comparison
 FIRST_BITS = 14
 
 
-def hinge_by_sort(per_image: bool) -> Kernel:
-    def slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
-        return y.mul_(-2).add_(1).mul_(errors.sign_()).mul_(steps)
+@dataclass(frozen=True)
+class HingeBySort(Kernel):
+    """An empty class is filled by the sum of its errors."""
 
-    def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
+    per_image: bool
+    saves: int
+
+    def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor]:
         slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
-        result = _empty_result(pixels, per_image)
+        result = _empty_result(pixels, self.per_image)
         for block in blocks(pixels):
-            errors = (block.logits() * torch.rsub(block.y, 1, alpha=2)).add_(1)
-            errors = torch.clamp(block.select(errors), min=0, out=slopes[block.at])
-            _to_keys(errors, block.y)
-            _add(result[2], block, block.y.sum(-1))
-        for row, images in _regions(pixels, per_image):
+            y, errors = block.labels, slopes[block.at]
+            margins = block.logits * torch.rsub(y, 1, alpha=2)
+            torch.clamp(block.select(margins.add_(1)), min=0, out=errors)
+            _to_keys(errors, y)
+            _add(result[2], block, y.sum(-1))
+        for row, images in _regions(pixels, self.per_image):
             for c in range(pixels.classes):
-                objects = int(result[2, row, c])
+                keys, objects = slopes[images, c : c + 1], int(result[2, row, c])
                 if objects > 0:
-                    keys = slopes[images, c : c + 1]
-                    result[0, row, c] = _in_order(keys, objects, slope, hinge=True)
-                    continue
-                q = cut(pixels, (images, slice(c, c + 1))).probabilities.squeeze(1)
-                result[1, row, c] = q.sum()
-                torch.mul(q, 1 - q, out=slopes[images, c])
+                    result[0, row, c] = _in_order(keys, objects, _hinge_slope, hinge=True)
+                else:
+                    errors = _from_keys(_as_integers(keys))
+                    result[1, row, c] = errors.sum()
+                    keys.copy_(_sign(errors))
+        return result, slopes
 
-        def pull(grad_output: Tensor) -> Tensor:
-            for row, images in _regions(pixels, per_image):
-                either = torch.where(result[2, row] > 0, grad_output[0, row], grad_output[1, row])
-                slopes[images] *= either.to(slopes.dtype).unsqueeze(-1)
-            return slopes
-
-        return result, pull
-
-    return kernel
+    def backward(self, pixels: Pixels, buffer: Tensor, slope: Tensor) -> Tensor:
+        by_loss, by_filling, _ = slope  # one of the two is 0
+        return buffer.mul_((by_loss + by_filling).to(buffer.dtype).unsqueeze(-1))
 
 
-def softmax_by_sort(per_image: bool) -> Kernel:
-    def slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
-        return errors.sub_(y).mul_(steps)  # p times the slope by p, for an error of y is 1 - p
+def _hinge_slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
+    return _sign(errors).mul_(y.mul_(-2).add_(1)).mul_(steps)
 
-    def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
+
+def _sign(errors: Tensor) -> Tensor:
+    """In place, of errors >= 0; NaN, which has none, stays NaN."""
+    tiny = torch.finfo(errors.dtype).tiny
+    return errors.clamp_(max=tiny).div_(tiny)
+
+
+class _BySoftmax(Kernel):
+    """An empty class is filled by the sum of its probabilities.
+
+    The buffer holds p times the slope of the losses by p.
+    """
+
+    def backward(self, pixels: Pixels, buffer: Tensor, slope: Tensor) -> Tensor:
+        by_loss, by_mass, _ = slope.to(buffer.dtype).unsqueeze(-1)
+        for block in blocks(pixels):
+            slopes = buffer[block.at].mul_(block.own_images(by_loss))
+            p = block.probabilities(out=torch.empty_like(slopes))
+            if by_mass.any():
+                slopes.addcmul_(p, block.own_images(by_mass))
+            slopes.addcmul_(p, slopes.sum(1, keepdim=True), value=-1)
+        return buffer
+
+
+@dataclass(frozen=True)
+class SoftmaxBySort(_BySoftmax):
+    per_image: bool
+
+    def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor]:
         slopes = torch.empty_like(pixels.input)  # the keys of the errors at first
         one = slopes.new_ones(())
-        result = _empty_result(pixels, per_image)
+        result = _empty_result(pixels, self.per_image)
         for block in blocks(pixels):
-            p = probabilities(block, pixels, out=slopes[block.at])
+            label, p = block.labels, block.probabilities(out=slopes[block.at])
+            keep = one.expand(label.shape) if block.keep is None else block.keep
             _add(result[1], block, p.sum(-1))
-            keep = one.expand(block.y.shape) if block.keep is None else block.keep
-            _add(result[2], block, sum_by_class(keep, block.y, pixels.classes))
-            of_labels = _to_keys(keep - p.gather(1, block.y), keep)
-            _to_keys(p).scatter_(1, block.y, of_labels)
-        for row, images in _regions(pixels, per_image):
+            _add(result[2], block, sum_by_class(keep, label, pixels.classes))
+            of_labels = _to_keys(keep - p.gather(1, label), keep)
+            _to_keys(p).scatter_(1, label, of_labels)
+        for row, images in _regions(pixels, self.per_image):
             for c in range(pixels.classes):
-                objects = int(result[2, row, c])
+                keys, objects = slopes[images, c : c + 1], int(result[2, row, c])
                 if objects > 0:
-                    keys = slopes[images, c : c + 1]
-                    result[0, row, c] = _in_order(keys, objects, slope)
+                    result[0, row, c] = _in_order(keys, objects, _softmax_slope)
                 else:
-                    slopes[images, c] = 0
-        return result, _softmax_pull(pixels, slopes)
-
-    return kernel
+                    keys.zero_()
+        return result, slopes
 
 
-def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
+def _softmax_slope(errors: Tensor, y: Tensor, steps: Tensor) -> Tensor:
+    return errors.sub_(y).mul_(steps)  # p times the slope by p, for an error of y is 1 - p
+
+
+@dataclass(frozen=True)
+class SoftmaxByBins(_BySoftmax):
     """With the whole batch as one region."""
 
-    def level(errors: Tensor) -> Tensor:
-        return (errors * bins).to(torch.int32).clamp_(0, bins - 1)
+    bins: int
 
-    def kernel(pixels: Pixels, differentiable: bool) -> tuple[Tensor, Pull]:
-        p, C = torch.empty_like(pixels.input), pixels.classes
+    def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor]:
+        p, C, bins = torch.empty_like(pixels.input), pixels.classes, self.bins
         result = _empty_result(pixels, per_image=False)
-        first = torch.arange(0, C * bins, bins, dtype=torch.int32)
+        first = torch.arange(0, C * bins, bins, dtype=torch.int32, device=p.device)
         own = p.new_empty(pixels.target.shape)  # of the labels
-        every = torch.zeros(C * bins, dtype=torch.long)
+        every = torch.zeros(C * bins, dtype=torch.long, device=p.device)
         for block in blocks(pixels):
-            here = probabilities(block, pixels, out=p[block.at])
+            here = block.probabilities(out=p[block.at])
             result[1] += here.sum(-1).sum(0)
-            own[block.at] = here.gather(1, block.y)
-            cells = level(here).add_(first.unsqueeze(-1)).flatten()
+            own[block.at] = here.gather(1, block.labels)
+            cells = self._level(here).add_(first.unsqueeze(-1)).flatten()
             every += torch.bincount(cells, minlength=C * bins)
 
         # Every probability is a background error, but for those of the labels and of void pixels.
@@ -113,42 +140,26 @@ def softmax_by_bins(bins: int, bin_steps: BinSteps) -> Kernel:
             every[::bins] -= (~pixels.valid).sum()
         starts = first.index_select(0, labels.flatten())
         taken, foreground = (
-            torch.bincount(starts + level(x).flatten(), minlength=C * bins) for x in (own, 1 - own)
+            torch.bincount(starts + self._level(x).flatten(), minlength=C * bins)
+            for x in (own, 1 - own)
         )
         counts = torch.stack([foreground, every - taken]).view(2, C, bins)
         result[2] = counts[0].sum(-1)
         fn_step, fp_step = (x.to(p.dtype).flatten() for x in bin_steps(counts))
         for block in blocks(pixels):
-            here = p[block.at]
-            errors = 1 - here.gather(1, block.y)
-            cells = first.index_select(0, block.y.flatten()).add_(level(errors).flatten())
-            steps = fn_step.index_select(0, cells).view_as(errors)
-            if block.keep is not None:
-                steps.mul_(block.keep)
-            cells = level(here).add_(first.unsqueeze(-1)).flatten()
+            here, label = p[block.at], block.labels
+            errors = 1 - here.gather(1, label)
+            cells = first.index_select(0, label.flatten()).add_(self._level(errors).flatten())
+            steps = block.select(fn_step.index_select(0, cells).view_as(errors))
+            cells = self._level(here).add_(first.unsqueeze(-1)).flatten()
             slopes = fp_step.index_select(0, cells).view_as(here)
-            here.mul_(slopes.scatter_(1, block.y, -steps))
-            losses = here.sum(-1) + sum_by_class(steps, block.y, C)
+            here.mul_(slopes.scatter_(1, label, -steps))
+            losses = here.sum(-1) + sum_by_class(steps, label, C)
             result[0] += losses.sum(0)
-        return result, _softmax_pull(pixels, p)
+        return result, p
 
-    return kernel
-
-
-def _softmax_pull(pixels: Pixels, slopes: Tensor) -> Pull:
-    """`slopes` holds p times the slope of the losses by p, (B, C, N)."""
-
-    def pull(grad_output: Tensor) -> Tensor:
-        by_loss, by_mass, _ = grad_output.to(slopes.dtype).unsqueeze(-1)
-        for block in blocks(pixels):
-            p = probabilities(block, pixels, out=pixels.input.new_empty(slopes[block.at].shape))
-            here = slopes[block.at].mul_(block.own_images(by_loss))
-            if by_mass.any():
-                here.addcmul_(p, block.own_images(by_mass))
-            here.addcmul_(p, here.sum(1, keepdim=True), value=-1)
-        return slopes
-
-    return pull
+    def _level(self, errors: Tensor) -> Tensor:
+        return (errors * self.bins).to(torch.int32).clamp_(0, self.bins - 1)
 
 
 def _as_integers(x: Tensor) -> Tensor:
@@ -158,7 +169,8 @@ def _as_integers(x: Tensor) -> Tensor:
 def _to_keys(errors: Tensor, foreground: Tensor | None = None) -> Tensor:
     """In place: integers that grow as errors >= 0 shrink; the last bit is 0 for foreground.
 
-    The bits of floats >= 0 are ordered as integers are. All of them are turned but the sign.
+    The bits of floats >= 0 are ordered as integers are. Shifted, their highest bit is the sign of
+    the integer; all others are inverted.
     """
     bits = _as_integers(errors).bitwise_left_shift_(1)
     if foreground is not None:
@@ -166,66 +178,75 @@ def _to_keys(errors: Tensor, foreground: Tensor | None = None) -> Tensor:
     return bits.bitwise_xor_(torch.iinfo(bits.dtype).max)
 
 
+def _from_keys(keys: Tensor) -> Tensor:
+    """In place: the errors."""
+    top = torch.iinfo(keys.dtype).max
+    errors = (keys.bitwise_xor_(top) >> 1).bitwise_and_(top)
+    return errors.view(torch.float64 if keys.dtype == torch.int64 else torch.float32)
+
+
 def _in_order(slopes: Tensor, objects: int, slope: Slope, hinge: bool = False) -> float:
     """The loss of a class from the keys of its errors, (B, 1, N), whose place its slopes take.
 
     Integers are sorted by radix, which is fast where they fit a core's cache: so not the pixels of
-    the class, but slabs of them, from the largest errors to the smallest. Void pixels and those of
-    the `hinge` without an error have no slope, nor has background behind all foreground.
+    the class, but buckets of them, from the largest errors to the smallest. Void pixels and those
+    of the `hinge` without an error have no slope, nor has background behind all foreground.
     """
-    chunks = [slopes[at] for at in places(slopes.shape, CHUNK)]
-    keys = [_as_integers(x).flatten() for x in chunks]
-    orders, lengths = _slabs(keys)
-    by_slab = [
+    tiles = [slopes[at] for at in block_slices(slopes.shape, TILE)]
+    keys = [_as_integers(x).flatten() for x in tiles]
+    orders, lengths = _buckets(keys)
+    by_bucket = [
         torch.split(x.index_select(0, order), n)
         for x, order, n in zip(keys, orders, lengths, strict=True)
     ]
-    top, one = torch.iinfo(keys[0].dtype).max, slopes.new_ones(())
-    found: list[Sequence[Tensor]] = [[slopes.new_empty(0)] * len(chunks)]
-    loss, start, missed = 0.0, 0, 0  # pixels and foreground of the slabs before
-    for parts in zip(*by_slab, strict=True):
-        slab = torch.cat(parts)
-        if missed == objects or (hinge and slab.amin() >= top - 1):
+    no_error = torch.iinfo(keys[0].dtype).max - 1  # of foreground, and one more of background
+    found: list[Sequence[Tensor]] = [[slopes.new_empty(0)] * len(tiles)]
+    loss, start, missed = 0.0, 0, 0  # pixels and foreground of the buckets before
+    for of_tiles in zip(*by_bucket, strict=True):
+        bucket = torch.cat(of_tiles)
+        if missed == objects or (hinge and bucket.amin() >= no_error):
             break
-        slab, order = slab.sort()
-        background = slab & 1
-        errors = (slab.bitwise_xor_(top) >> 1).bitwise_and_(top).view(slopes.dtype)
+        bucket, order = bucket.sort()
+        background, end = bucket & 1, start + len(bucket)
         y = torch.rsub(background, 1).to(slopes.dtype)
-        union = background.cumsum(0, dtype=slab.dtype).add_(objects + start - missed)
-        left = union - torch.arange(start + 1, start + len(slab) + 1, dtype=slab.dtype)
-        start, missed = start + len(slab), objects - int(left[-1])
-        union, left = union.to(slopes.dtype), left.to(slopes.dtype)
-        steps = left.div_((union - 1).clamp_(min=1)).lerp_(one, y).div_(union)  # eq-lovasz-steps
-        loss += (errors * steps).sum().item()
+        union = background.cumsum(0, dtype=bucket.dtype).add_(objects + start - missed)
+        rank = torch.arange(start + 1, end + 1, dtype=bucket.dtype, device=bucket.device)
+        start, missed = end, objects + end - int(union[-1])
+        steps = jaccard_steps(y, union, rank)
+        errors = _from_keys(bucket)
+        part = (errors * steps).sum().item()
+        if math.isnan(part):  # by an infinite error whose step is 0, if not by NaN
+            part = torch.where(steps == 0, 0, errors * steps).sum().item()
+        loss += part
         values = slope(errors, y, steps)
         values = torch.zeros_like(values).scatter_add_(0, order, values)  # faster than index_copy_
-        found.append(torch.split(values, [len(x) for x in parts]))
-    for chunk, order, parts in zip(chunks, orders, zip(*found, strict=True), strict=True):
-        values = torch.cat(parts)
+        found.append(torch.split(values, [len(x) for x in of_tiles]))
+    for tile, order, of_buckets in zip(tiles, orders, zip(*found, strict=True), strict=True):
+        values = torch.cat(of_buckets)
         every = values.new_zeros(len(order)).scatter_add_(0, order[: len(values)], values)
-        chunk.copy_(every.view_as(chunk))
+        tile.copy_(every.view_as(tile))
     return loss
 
 
-def _slabs(keys: Sequence[Tensor]) -> tuple[list[Tensor], list[list[int]]]:
-    """For each chunk its pixels, slab by slab, and how many each slab has of them.
+def _buckets(keys: Sequence[Tensor]) -> tuple[list[Tensor], list[list[int]]]:
+    """For each tile its pixels, bucket by bucket, and how many each bucket has of them.
 
-    The first bits of a key tell its slab. Where the slabs end, a sample says, for they are to be
-    about equal; many keys that start with the same bits get one of their own.
+    The first bits of a key tell its bucket. Where the buckets end, a sample says, for they are to
+    be about equal; many keys that start with the same bits get one of their own.
     """
-    count = min(sum(map(len, keys)) // SLAB, 256)
+    count, device = min(sum(map(len, keys)) // BUCKET, 256), keys[0].device
     if count < 2:
-        return [torch.arange(len(x)) for x in keys], [[len(x)] for x in keys]
+        return [torch.arange(len(x), device=device) for x in keys], [[len(x)] for x in keys]
     half, rest = 2 ** (FIRST_BITS - 1), torch.iinfo(keys[0].dtype).bits - FIRST_BITS
     sample = torch.cat([x[::16] for x in keys])
-    counts = torch.bincount((sample >> rest).add_(half), minlength=2 * half)
-    middle = counts.cumsum(0).double() - counts / 2
-    slab_of = (middle * (count / (len(sample) + 1))).to(torch.uint8)
-    slabs = [slab_of.index_select(0, (x >> rest).add_(half)).sort() for x in keys]
-    every = torch.arange(count, dtype=torch.uint8)
-    ends = torch.stack([torch.searchsorted(x, every, right=True) for x, _ in slabs])
+    counts = torch.bincount((sample >> rest).add_(half), minlength=2 * half).double()
+    middle = counts.cumsum(0) - counts / 2
+    bucket_of = (middle * (count / (len(sample) + 1))).to(torch.uint8)
+    buckets = [bucket_of.index_select(0, (x >> rest).add_(half)).sort() for x in keys]
+    every = torch.arange(count, dtype=torch.uint8, device=device)
+    ends = torch.stack([torch.searchsorted(x, every, right=True) for x, _ in buckets])
     lengths = ends.diff(prepend=ends.new_zeros(len(ends), 1))
-    return [order for _, order in slabs], lengths[:, lengths.any(0)].tolist()
+    return [order for _, order in buckets], lengths[:, lengths.any(0)].tolist()
 
 
 def _add(sums: Tensor, block: Block, rows: Tensor) -> None:

@@ -47,9 +47,10 @@ def run(
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[str]:
-    """The text that the code cells of a notebook print."""
+    """The text that the code cells of a notebook print, without warnings, such as that Matplotlib
+    is at home here for the first time."""
     return [
-        "".join(output.get("text", "") for output in cell.outputs)
+        "".join(o.get("text", "") for o in cell.outputs if o.get("name") != "stderr")
         for cell in notebook.cells
         if cell.cell_type == "code" and cell.id != "set-up"
     ]

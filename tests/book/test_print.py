@@ -193,7 +193,7 @@ def test_solutions_stand_at_the_end(book: tuple[Path, PdfReader]) -> None:
     folder, printed = book
     page = BeautifulSoup((folder / CHAPTERS[0]).read_text(encoding="utf-8"), "html.parser")
     solutions = page.select("article section[id$=-exercises] > details")
-    assert len(solutions) >= 3
+    assert solutions
     [start] = [
         printed.get_destination_page_number(item)
         for item in printed.outline

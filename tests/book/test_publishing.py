@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from bs4 import BeautifulSoup, SoupStrainer
 from book.editions import ROOT
 from book.editions.config import CONFIG
 from book.editions.edition import LANGUAGES
-from book.editions.publishing import SITE_BRANCH
+from book.editions.publishing import SITE_BRANCH, edition_address
 
 URL = "https://github.com/OWNER/NAME"
 PAGE = "book/glossary"
@@ -92,6 +93,23 @@ def test_the_built_site_leads_to_what_it_publishes(site: Path, lang: str) -> Non
             name = f"book/{path.stem}"
             assert outward(page) == (expected(url, lang, name) if url else [])
             assert (site / lang / "_sources" / f"{name}.ipynb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("repository", "base", "address"),
+    [
+        ("", "", ""),
+        (URL, "", "https://owner.github.io/NAME/ko"),
+        (f"{URL}/", "", "https://owner.github.io/NAME/ko"),
+        ("", "https://book.example/", "https://book.example/ko"),
+        (URL, "https://book.example", "https://book.example/ko"),
+    ],
+)
+def test_where_the_edition_stands(repository: str, base: str, address: str) -> None:
+    """On GitHub's pages, unless an address of its own is given."""
+    options = {"repository_url": repository} if repository else {}
+    config = SimpleNamespace(language="ko", html_baseurl=base, html_theme_options=options)
+    assert edition_address(config) == address
 
 
 def test_a_chapter_that_was_taken_out_leaves_no_page(tmp_path: Path) -> None:

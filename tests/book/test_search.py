@@ -30,14 +30,11 @@ def test_questions_lead_to_pages_of_the_book() -> None:
 QUERIES = {
     "ko": {
         "index": "이미지 분할, 세그멘테이션, 영상분할, 설치, 손실의 지도, 손실함수, 손실 함수",
-        "notation": (
-            "배치, 미니배치, 그라디언트, 그래디언트, 기울기, 로짓, 시그모이드, 텐서의 모양, "
-            "전경, 라벨"
-        ),
+        "notation": ("크롭, 멀티클래스, 배치, 미니배치, 로짓, 시그모이드, 텐서의 모양, 전경, 라벨"),
         "cross_entropy": (
             "교차엔트로피, 교차 엔트로피, 크로스 엔트로피, 크로스엔트로피, 교차 엔 트로피, "
-            "교차 엔트로비, cross entropy, crossentropy, 소프트 라벨, 라벨 스무딩, 멀티클래스, "
-            "편향, softplus, 음의 로그 가능도, BCE"
+            "교차 엔트로비, cross entropy, crossentropy, 라벨 스무딩, 편향, softplus, "
+            "음의 로그 가능도, BCE"
         ),
         "weighted_cross_entropy": (
             "가중 교차 엔트로피, 가중크로스엔트로피, 임계치, 캘리브레이션, 브로드캐스팅, pos_weight"
@@ -50,20 +47,22 @@ QUERIES = {
         "overlap": (
             "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합"
         ),
-        "dice": "다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice",
+        "dice": (
+            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice"
+        ),
         "tversky": "티버스키, 트버스키, Tversky, tverski, 포컬 트버스키, F1",
         "lovasz": (
             "로바쉬, 로바스, 로바스소프트맥스, lovasz, Lovász, lovasz softmax, 준모듈성, 서브모듈러"
         ),
         "choosing": (
-            "하이퍼파라미터, 크롭, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
+            "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
             "손실 고르는 법, MONAI, smp, 결정표, 시드"
         ),
         "precision": (
             "오버플로, 언더플로, fp16, float16, 혼합 정밀도, 반정밀도, bfloat16, autocast, "
             "분산 학습, DDP, 수치 정밀도, 손실이 NaN"
         ),
-        "glossary": "용어집, 불균형, 픽셀 손실, 랭크",
+        "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
         "references": "참고문헌",
     },
@@ -72,12 +71,12 @@ QUERIES = {
             "image segmentation, semantic segmentation, map of the losses, install, loss function"
         ),
         "notation": (
-            "batch, minibatch, gradient, logits, sigmoid, class imbalance, ground truth, "
-            "shapes of tensors"
+            "crop, multiclass, batch, minibatch, logits, sigmoid, class imbalance, "
+            "ground truth, shapes of tensors"
         ),
         "cross_entropy": (
-            "cross entropy, cross-entropy, crossentropy, cros entropy, label smoothing, "
-            "soft labels, multiclass, bias, log loss, BCE, binary cross entropy loss, softplus"
+            "cross entropy, cross-entropy, crossentropy, cros entropy, label smoothing, bias, "
+            "log loss, BCE, binary cross entropy loss, softplus"
         ),
         "weighted_cross_entropy": (
             "weighted cross entropy, threshold, calibration, broadcasting, pos_weight, ECE"
@@ -91,19 +90,21 @@ QUERIES = {
             "IoU, jaccrd, jaccard index, intersection over union, metric, Dice score, recall, "
             "mean IoU"
         ),
-        "dice": "dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing",
+        "dice": (
+            "soft labels, dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing"
+        ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
-            "how to choose a loss, best loss function, hyperparameters, random seed, crop, "
-            "MONAI, smp, kornia"
+            "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "
+            "smp, kornia"
         ),
         "precision": (
             "fp16, float16, half precision, mixed precision, overflow, underflow, autocast, "
             "DDP, torch.compile, loss is NaN"
         ),
-        "glossary": "glossary, region loss, pixel accuracy",
+        "glossary": "gradient, glossary, region loss, pixel accuracy",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
         "references": "references",
     },

@@ -97,6 +97,42 @@ def test_tversky_of_a_growing_mask(script: Page, alpha: float, beta: float) -> N
     assert said == {"TP": 100, "FP": 100, "FN": 0, "L": pytest.approx(expected[-1])}
 
 
+@pytest.mark.parametrize("radius", [2.0, 12.0, 17.5])
+def test_overlap_of_two_discs(script: Page, radius: float) -> None:
+    """Drawn on a grid of a twentieth of a pixel."""
+    shifts = [0.0, 3.0, 11.0, 25.0, 40.0]
+    line = torch.arange(-20.0, 62.0, 0.05)
+    expected: dict[str, list[float]] = {"DC": [], "J": []}
+    for shift in shifts:
+        target = (line**2 + (line**2)[:, None] <= 12**2)[None]
+        predicted = ((line - shift) ** 2 + (line**2)[:, None] <= radius**2)[None]
+        expected["DC"].append(segloss_core.dice_score(predicted, target).item())
+        expected["J"].append(segloss_core.jaccard_index(predicted, target).item())
+    for name, values in expected.items():
+        drawn = curve(script, "overlap", 1, name, shifts, {"ρ": radius})
+        assert drawn == pytest.approx(values, abs=2e-3)
+
+
+@pytest.mark.parametrize(("false_alarm", "p"), [(0, 0.3), (40, 0.01), (200, 0.9)])
+def test_dice_of_an_object_under_a_false_alarm(script: Page, false_alarm: int, p: float) -> None:
+    sizes, pixels = [1, 30, 400], 64 * 64
+    expected: dict[str, list[float]] = {"loss": [], "Dice": [], "CE": []}
+    for n in sizes:
+        target = (torch.arange(pixels) < n)[None].double()
+        z = torch.full((1, pixels), -60.0, dtype=torch.float64)
+        z[0, n : n + false_alarm] = 60.0
+        z[0, :n] = math.log(p / (1 - p))
+        z.requires_grad_()
+        expected["loss"].append(segloss_core.dice_loss(z, target).item())
+        for name, loss in (("Dice", "dice_loss"), ("CE", "cross_entropy_loss")):
+            [slopes] = torch.autograd.grad(getattr(segloss_core, loss)(z, target), z)
+            expected[name].append(math.log10(pixels * slopes[0, 0].abs().item()))
+    setting = {"FP": false_alarm, "p̂": p}
+    assert curve(script, "dice", 0, "Dice", sizes, setting) == pytest.approx(expected["loss"])
+    for name in ("Dice", "CE"):
+        assert curve(script, "dice", 1, name, sizes, setting) == pytest.approx(expected[name])
+
+
 @pytest.mark.parametrize(("w0", "sigma"), [(10.0, 5.0), (3.0, 12.0)])
 def test_weight_between_two_cells(script: Page, w0: float, sigma: float) -> None:
     """Between two cells in a row, d1 + d2 is the width of the gap plus one."""

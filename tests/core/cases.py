@@ -13,6 +13,19 @@ from torch import Tensor
 
 import segloss_core as core
 
+TWINS = {
+    core.cross_entropy_loss: core.CrossEntropyLoss,
+    core.weighted_cross_entropy_loss: core.WeightedCrossEntropyLoss,
+    core.balanced_cross_entropy_loss: core.BalancedCrossEntropyLoss,
+    core.focal_loss: core.FocalLoss,
+    core.distance_weighted_cross_entropy_loss: core.DistanceWeightedCrossEntropyLoss,
+    core.dice_loss: core.DiceLoss,
+    core.jaccard_loss: core.JaccardLoss,
+    core.tversky_loss: core.TverskyLoss,
+    core.lovasz_hinge_loss: core.LovaszHingeLoss,
+    core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
+}
+
 MODES = ("binary", "multiclass", "multilabel")
 C = 3  # classes or channels, but in binary mode
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from segloss_core.fast import dispatch, lovasz
+from segloss_core.fast import blocks, dispatch, lovasz
 
 # The tensors here are small: a second thread costs more than it brings.
 torch.set_num_threads(1)
@@ -42,8 +42,8 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
         if asked is not None:
             patch.setattr(dispatch, "SMALLEST", torch.inf if asked == "formula" else 0)
         if asked == "small blocks":
-            for mode in dispatch.BLOCK:
-                patch.setitem(dispatch.BLOCK, mode, 7)
-            patch.setattr(lovasz, "CHUNK", 5)
-            patch.setattr(lovasz, "SLAB", 3)
+            for mode in blocks.BLOCK:
+                patch.setitem(blocks.BLOCK, mode, 7)
+            patch.setattr(lovasz, "TILE", 5)
+            patch.setattr(lovasz, "BUCKET", 3)
         yield

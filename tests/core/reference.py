@@ -149,7 +149,16 @@ def focal(z, y, valid, mode, alpha=None, gamma=2, normalizer="pixels", pixel_wei
 
 
 def region_mean(
-    z, y, valid, mode, loss, empty_rule=True, classes="present", weight=None, per_image=False
+    z,
+    y,
+    valid,
+    mode,
+    loss,
+    empty_rule=True,
+    classes="present",
+    weight=None,
+    per_image=False,
+    empty=lambda s, q: q,
 ):
     """loss([(score, p, t), ...]) of every class, averaged over classes, then images."""
     B, C, N = len(z), len(z[0]), len(z[0][0])
@@ -168,7 +177,7 @@ def region_mean(
             if not pixels or (absent and classes == "present" and mode != "binary"):
                 continue
             if absent and empty_rule:
-                value = sum(q for _, q, _ in pixels) / len(pixels)
+                value = sum(empty(s, q) for s, q, _ in pixels) / len(pixels)
             else:
                 value = loss(pixels)
             w = mpf(1) if weight is None else weight[c]
@@ -221,6 +230,7 @@ def lovasz_hinge(z, y, valid, mode, **options):
         errors = [max(mpf(0), 1 - s * (2 * t - 1)) for s, _, t in pixels]
         return lovasz_extension(errors, [t == 1 for _, _, t in pixels])
 
+    options["empty"] = lambda s, q: max(mpf(0), 1 + s)
     return region_mean(z, y, valid, mode, loss, **options)
 
 

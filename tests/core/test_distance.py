@@ -1,10 +1,13 @@
 """Distances to the two nearest instances and the weight map, against brute force."""
 
+from functools import partial
+
 import pytest
 import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import segloss_core as core
 from segloss_core.fast import distance
@@ -29,10 +32,14 @@ def blobs(count, size, seed=0):
     return ids
 
 
-@settings(max_examples=150)
+@pytest.mark.parametrize("near", [distance.NEAR, 0])
+@settings(max_examples=100)
 @given(data=st.data())
-def test_random_label_images(data):
-    """1 to 3 dimensions; empty, single, touching, enclosed and full-frame instances."""
+def test_random_label_images(near, data):
+    """1 to 3 dimensions; empty, single, touching, enclosed and full-frame instances.
+
+    With lines searched one by one, and with none of them near enough for that.
+    """
     dimensions = data.draw(st.integers(1, 3))
     shape = [data.draw(st.integers(1, 7 if dimensions < 3 else 4)) for _ in range(dimensions)]
     ids = st.sampled_from([0, 0, 0, 1, 2, 3, 900])
@@ -42,7 +49,10 @@ def test_random_label_images(data):
         st.none()
         | st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=dimensions, max_size=dimensions)
     )
-    check(torch.tensor(values).view(2, *shape), spacing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distance, "NEAR", near)
+        patch.setattr(distance, "ENVELOPES", 12)
+        check(torch.tensor(values).view(2, *shape), spacing)
 
 
 @pytest.mark.parametrize("count", [2, 20, 400])
@@ -79,7 +89,10 @@ def test_parts_of_one_instance_are_one_instance():
     assert d2[0, 1] == 5
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+UNSIGNED = [torch.uint8, torch.uint16, torch.uint32, torch.uint64]
+
+
+@pytest.mark.parametrize("dtype", [*UNSIGNED, torch.int16, torch.int32, torch.int64], ids=str)
 def test_integer_dtypes(dtype):
     check(blobs(5, 12).to(dtype))
 
@@ -92,31 +105,45 @@ def test_images_of_a_batch_do_not_mix():
         assert torch.equal(together[:, i : i + 1], alone)
 
 
+def elements(call):
+    """How many elements of tensors the operations of a call read."""
+
+    class Count(TorchDispatchMode):
+        found = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.found += sum(x.numel() for x in args if isinstance(x, torch.Tensor))
+            return function(*args, **(kwargs or {}))
+
+    with Count() as count:
+        call()
+    return count.found
+
+
 @pytest.mark.parametrize(("way", "growth"), [("formula", 1.05), ("kernel", 2.5)])
 def test_cost_hardly_grows_with_the_number_of_instances(way, growth, monkeypatch):
     """From 10 instances to 400: not at all, or with their logarithm (11 groups in place of 5)."""
-    if way == "formula":
-        monkeypatch.setattr("segloss_core.distance.on_cpu", lambda ids: False)
-    from torch.utils._python_dispatch import TorchDispatchMode
+    monkeypatch.setattr("segloss_core.geometry.on_cpu", lambda ids: way == "kernel")
+    many, few = (elements(partial(core.unet_weight_map, blobs(n, 128))) for n in (400, 10))
+    assert many <= growth * few
 
-    class Count(TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            self.elements += sum(x.numel() for x in args if isinstance(x, torch.Tensor))
-            return function(*args, **(kwargs or {}))
 
-    def elements(ids):
-        with Count() as count:
-            count.elements = 0
-            core.unet_weight_map(ids)
-        return count.elements
-
-    assert elements(blobs(400, 128)) <= growth * elements(blobs(10, 128))
+@pytest.mark.parametrize("instances", [0, 1, 2])
+def test_cost_does_not_grow_with_the_largest_distance(instances, monkeypatch):
+    """Of an image four times as large: about four times as much, where nothing is near."""
+    monkeypatch.setattr("segloss_core.geometry.on_cpu", lambda ids: True)
+    cost = []
+    for size in (128, 256):
+        ids = torch.zeros(1, size, size, dtype=torch.long)
+        ids[0, 0, :instances] = torch.arange(instances) + 1
+        cost.append(elements(partial(core.two_nearest_distances, ids)))
+    assert cost[1] <= 5 * cost[0]
 
 
 @pytest.mark.parametrize("class_weight", [None, torch.tensor([1.0, 4.0])])
 @pytest.mark.parametrize("options", [{}, {"w0": 3.0, "sigma": 2.0}])
 def test_weight_map_is_its_formula(class_weight, options):
-    """Trap H47: also that the border term holds inside of instances."""
+    """Also that the border term holds inside of instances."""
     ids = blobs(30, 64)
     found = core.unet_weight_map(ids, class_weight=class_weight, **options)
     expected = reference.unet_weights(ids, class_weight=class_weight, **options)
@@ -146,7 +173,7 @@ def test_nothing_in_reach_needs_no_small_tiles():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_class_weights_stay_where_there_is_no_border(count):
-    """Trap H47: with fewer than two instances w is w_c, not 0."""
+    """With fewer than two instances w is w_c, not 0."""
     ids = blobs(1, 8) * count
     assert (core.unet_weight_map(ids) == 1).all()
     weight = core.unet_weight_map(ids, class_weight=torch.tensor([0.5, 3.0]))
@@ -154,7 +181,7 @@ def test_class_weights_stay_where_there_is_no_border(count):
 
 
 def test_the_weight_multiplies_the_cross_entropy():
-    """Trap H47: an added term would leave the gradient of plain cross entropy."""
+    """An added term would leave the gradient of plain cross entropy."""
     ids = torch.tensor([[1, 1, 0, 2, 2]])
     z = torch.zeros(1, 5, dtype=torch.float64, requires_grad=True)
     y = ids > 0

@@ -1,13 +1,15 @@
 """Two processes with unequal shares of a batch give what one process gives with all of it."""
 
+import copy
 import functools
 import socket
+import warnings
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from cases import LOSSES, REGION_LOSSES, sample
+from cases import LOSSES, REGION_LOSSES, TWINS, sample
 
 import segloss_core as core
 
@@ -66,11 +68,16 @@ def everything(share, process_group, wrap):
             y = target.clamp(max=1) if mode == "binary" else target
             score = metric(pred[share], y[share], mode=mode, process_group=process_group, **options)
             results.append(score.double())
+    counts = core.overlap_counts(pred[share], target[share], mode="multiclass", num_classes=3)
+    if process_group is not None:
+        dist.all_reduce(counts, group=process_group)
+    results += [core.dice_from_counts(counts).double(), *counts.flatten().double()]
     return torch.stack(results)
 
 
 def run_rank(rank, port, queue):
     torch.set_num_threads(1)
+    warnings.simplefilter("error", FutureWarning)  # that torch gives for what it deprecates
     store = dist.TCPStore("127.0.0.1", port, 2, rank == 0)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
     try:
@@ -93,7 +100,7 @@ def two_ranks():
     for process in ranks:
         process.start()
     try:
-        return dict(queue.get(timeout=90) for _ in ranks)
+        return dict(queue.get(timeout=300) for _ in ranks)
     finally:
         for process in ranks:
             process.join(timeout=10)
@@ -103,7 +110,7 @@ def two_ranks():
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_two_ranks_give_value_and_gradient_of_one_process(rank):
-    """Trap G45: with DistributedDataParallel the gradient is that of the whole batch."""
+    """With DistributedDataParallel the gradient is that of the whole batch."""
     found = torch.tensor(two_ranks()[rank], dtype=torch.float64)
     expected = everything(slice(0, 3), None, lambda network: network)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
@@ -112,3 +119,37 @@ def test_two_ranks_give_value_and_gradient_of_one_process(rank):
 def test_pixel_losses_take_no_process_group():
     """Their sums need no other rank; DistributedDataParallel averages them."""
     assert all(case.is_region for case in LOSSES if "process_group" in case.loss.__kwdefaults__)
+
+
+@pytest.fixture
+def alone():
+    """A group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield dist.group.WORLD
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated")  # by Dynamo's own doing
+def test_compile_in_one_graph_with_a_group(alone):
+    for case in REGION_LOSSES:
+        torch.compiler.reset()
+        z, y, _ = sample(case, spatial=(4,))
+        loss = functools.partial(case, process_group=alone)
+        compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+        found = []
+        for f in (loss, compiled):
+            x = z.detach().requires_grad_()
+            value = f(x, y)
+            found.append((value.detach(), torch.autograd.grad(value, x)[0]))
+        torch.testing.assert_close(found[1], found[0])
+
+
+def test_a_copy_of_a_module_belongs_to_the_same_group(alone):
+    for case in REGION_LOSSES:
+        criterion = TWINS[case.loss](mode=case.mode, process_group=alone)
+        copied = copy.deepcopy(core.CombinedLoss({"region": (1, criterion)}))
+        assert copied.losses["region"].process_group is alone
+        z, y, _ = sample(case)
+        assert torch.equal(copied(z, y), criterion(z, y))

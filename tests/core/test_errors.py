@@ -1,7 +1,14 @@
-"""Wrong calls: the message names the argument, what was expected and what came."""
+"""Wrong calls: the message names the argument, what was expected, what came, and what mends it."""
 
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
 import pytest
 import torch
+from cases import TWINS
 
 import segloss_core as core
 
@@ -23,39 +30,78 @@ CE, DICE, FOCAL = "cross_entropy_loss", "dice_loss", "focal_loss"
 TVERSKY, BALANCED = "tversky_loss", "balanced_cross_entropy_loss"
 WCE, DISTANCE = "weighted_cross_entropy_loss", "distance_weighted_cross_entropy_loss"
 HINGE, SOFTMAX = "lovasz_hinge_loss", "lovasz_softmax_loss"
+HALVES = {"from_logits": False}
 
-# error, the argument that the message names, what the message says came, the call
+with warnings.catch_warnings():  # torch itself is about to drop them
+    warnings.simplefilter("ignore")
+    QUANTIZED = torch.quantize_per_tensor(Z, 0.1, 0, torch.quint8)
+    NESTED = torch.nested.nested_tensor([Z, Z])
+
+
+class DTensor(torch.Tensor):
+    """Stands for torch's, which takes a process group to make."""
+
+
+DISTRIBUTED = Z.as_subclass(DTensor)
+
+# error, the argument that the message names, what the message says came and what it says to do,
+# the call
 WRONG = [
     # input and target
     (TYPE, "input", "list", call(CE, [0.0], Y)),
+    (TYPE, "input", ("dict", "output['out']"), call(CE, {"out": Z}, Y)),
+    (TYPE, "input", ("tuple", "output[0]"), call(CE, (Z, Z), Y)),
+    (TYPE, "input", ("ndarray", "torch.from_numpy"), call(DICE, Z.numpy(), Y)),
+    (TYPE, "input", ("NoneType",), call(DICE, None, Y)),
+    (TYPE, "input", ("torch.sparse_coo", ".to_dense()"), call(CE, Z.to_sparse(), Y)),
+    (TYPE, "input", ("float8", ".float()"), call(CE, Z.to(torch.float8_e5m2), Y)),
+    (TYPE, "input", ("nested", "mask"), call(DICE, NESTED, Y)),
+    (TYPE, "input", ("quint8", ".dequantize()"), call(CE, QUANTIZED, Y)),
+    (TYPE, "input", ("DTensor", "process_group", ".full_tensor()"), call(DICE, DISTRIBUTED, Y)),
     (TYPE, "target", "list", call(CE, Z, [0])),
-    (TYPE, "input", "int64", call(CE, Y, Y)),
+    (TYPE, "input", ("int64", "not the classes predicted"), call(CE, Y, Y)),
     (TYPE, "input", "complex64", call(DICE, Z.to(torch.complex64), Y)),
     (TYPE, "target", "complex64", call(DICE, Z, Y.to(torch.complex64))),
     (VALUE, "input", "()", call(CE, torch.zeros(()), torch.zeros(()))),
     (VALUE, "input", "(2,)", call(CE, torch.zeros(2), torch.zeros(2).long(), **MULTI)),
-    (VALUE, "input", "(2, 1, 4)", call(CE, torch.zeros(2, 1, 4), Y[..., 0], **MULTI)),
-    (VALUE, "target", "(2, 4, 4)", call(CE, Z, Y[..., :4])),
-    (VALUE, "target", "(2, 4, 4)", call(DICE, Z, Y[..., :4])),
-    (VALUE, "target", "(2, 3, 4, 5)", call(CE, ZC, YC, **MULTI)),
-    (VALUE, "target", "(2, 4, 5)", call(CE, ZC, Y.float(), **MULTI)),
-    (VALUE, "target", "(2, 4, 5)", call(CE, ZC, Y, **LABEL)),
-    (VALUE, "target", "(2, 1, 4, 5)", call(CE, ZC, Y[:, None], **MULTI)),
-    (VALUE, "target", "meta", call(CE, Z, Y.to("meta"))),
+    (
+        VALUE,
+        "input",
+        ("(2, 1, 4)", "mode='binary'"),
+        call(CE, torch.zeros(2, 1, 4), Y[..., 0], **MULTI),
+    ),
+    (VALUE, "target", ("(2, 4, 4)", "interpolate"), call(CE, Z, Y[..., :4])),
+    (VALUE, "target", ("(2, 4, 4)", "interpolate"), call(DICE, Z, Y[..., :4])),
+    (VALUE, "target", ("(2, 8, 9)", "interpolate"), call(DICE, ZC, torch.ones(2, 8, 9), **MULTI)),
+    (VALUE, "target", ("(2, 3, 4, 5)", "argmax(1)", ".float()"), call(CE, ZC, YC, **MULTI)),
+    (VALUE, "target", ("argmax(-1)",), call(CE, ZC, YC.movedim(1, -1), **MULTI)),
+    (VALUE, "target", ("(2, 4, 5)", "target.long()"), call(CE, ZC, Y.float(), **MULTI)),
+    (VALUE, "target", ("target.long()",), call(CE, ZC, Y[:, None].float(), **MULTI)),
+    (VALUE, "target", ("(2, 4, 5)", "mode='multiclass'"), call(CE, ZC, Y, **LABEL)),
+    (VALUE, "target", ("(2, 4, 5)", "mode='multiclass'"), call(DICE, ZC, Y)),
+    (VALUE, "target", ("(2, 4, 5)", "mode='multiclass'"), call(CE, ZC[:, :2], Y)),
+    (VALUE, "target", ("mode='multiclass'",), call(FOCAL, ZC[:, :2], Y[:, None])),
+    (VALUE, "target", ("(4, 5)", "unsqueeze(0)"), call(CE, ZC[0], Y[0], **MULTI)),
+    (VALUE, "target", ("movedim(-1, 1)",), call(CE, ZC.movedim(1, -1), Y, **MULTI)),
+    (VALUE, "target", ("meta", "target.to('cpu')"), call(CE, Z, Y.to("meta"))),
     (VALUE, "target", "3", call(CE, ZC, Y + 3, **MULTI)),
-    (VALUE, "target", "-1", call(DICE, ZC, Y - 1, **MULTI)),
-    (VALUE, "target", "255", call(SOFTMAX, ZC, Y + 255)),
+    (VALUE, "target", ("-1", "ignore_index=-1"), call(DICE, ZC, Y - 1, **MULTI)),
+    (VALUE, "target", ("255", "ignore_index=255"), call(SOFTMAX, ZC, Y + 255)),
     (VALUE, "target", "255", call(SOFTMAX, ZC, Y + 255, ignore_index=254)),
+    (VALUE, "target", ("255", "target == 255", "ignore_index=255"), call(CE, Z, 255 * (Y + 1))),
+    (VALUE, "target", ("a sum of 0", "mask=target.sum(1) > 0"), call(CE, ZC, ZC, **MULTI)),
+    (VALUE, "target", "a sum of 0", call(DICE, ZC, ZC, **MULTI)),
     (VALUE, "target", "2", call(CE, Z, Y + 2)),
     (VALUE, "target", "1.5", call(CE, Z, Z + 1.5)),
     (VALUE, "target", "nan", call(DICE, Z, Z * NAN)),
     (VALUE, "target", "-0.5", call(DICE, ZC, ZC - 0.5, **MULTI)),
     (VALUE, "target", "0.5", call(HINGE, Z, Z + 0.5)),
-    (TYPE, "target", "float32", call(SOFTMAX, ZC, ZC)),
-    (VALUE, "input", "2.0", call(CE, Z + 2, Y, from_logits=False)),
-    (VALUE, "input", "-1.0", call(DICE, ZC - 1, Y, from_logits=False, **MULTI)),
+    (TYPE, "target", ("float32", "argmax(1)"), call(SOFTMAX, ZC, ZC)),
+    (VALUE, "input", ("2.0", "[0, 1],", "from_logits=True"), call(CE, Z + 2, Y, **HALVES)),
+    (VALUE, "input", ("-1.0", "[0, 1],"), call(DICE, ZC - 1, Y, **HALVES, **MULTI)),
     # options of all losses
     (VALUE, "mode", "'multi'", call(CE, Z, Y, mode="multi")),
+    (VALUE, "mode", "array", call(CE, Z, Y, mode=np.array(["binary", "binary"]))),
     (VALUE, "mode", "'multiclass'", call(WCE, ZC, Y, beta=1.0, **MULTI)),
     (VALUE, "mode", "'multiclass'", call(BALANCED, ZC, Y, **MULTI)),
     (VALUE, "mode", "'multiclass'", call(HINGE, ZC, Y, **MULTI)),
@@ -66,8 +112,15 @@ WRONG = [
     (TYPE, "ignore_index", "'255'", call(CE, Z, Y, ignore_index="255")),
     (TYPE, "ignore_index", "1.0", call(DICE, Z, Y, ignore_index=1.0)),
     (TYPE, "ignore_index", "True", call(DICE, Z, Y, ignore_index=True)),
-    (VALUE, "ignore_index", "255", call(CE, ZC, ZC, ignore_index=255, **MULTI)),
-    (TYPE, "mask", "int64", call(CE, Z, Y, mask=Y)),
+    (
+        TYPE,
+        "ignore_index",
+        ("[254, 255]", "mask=~torch.isin"),
+        call(CE, Z, Y, ignore_index=[254, 255]),
+    ),
+    (VALUE, "ignore_index", "1180591620717411303424", call(CE, Z, Y, ignore_index=2**70)),
+    (VALUE, "ignore_index", ("255", "mask"), call(CE, ZC, ZC, ignore_index=255, **MULTI)),
+    (TYPE, "mask", ("int64", "mask > 0"), call(CE, Z, Y, mask=Y)),
     (TYPE, "mask", "list", call(CE, Z, Y, mask=[True])),
     (VALUE, "mask", "(2, 4)", call(CE, Z, Y, mask=Y[..., 0] == 0)),
     (VALUE, "mask", "(2, 3, 4, 5)", call(DICE, ZC, Y, mask=YC == 0, **MULTI)),
@@ -76,12 +129,14 @@ WRONG = [
     (VALUE, "pixel_weight", "(2, 5, 4)", call(CE, Z, Y, pixel_weight=Z.transpose(1, 2))),
     (VALUE, "pixel_weight", "-1.0", call(CE, Z, Y, pixel_weight=Z - 1)),
     (TYPE, "pixel_weight", "float", call(CE, Z, Y, pixel_weight=2.0)),
-    (TYPE, "weight", "list", call(CE, ZC, Y, weight=[1, 1, 1], **MULTI)),
+    (TYPE, "pixel_weight", "complex64", call(CE, Z, Y, pixel_weight=Z.to(torch.complex64))),
+    (TYPE, "weight", "str", call(CE, ZC, Y, weight="111", **MULTI)),
+    (VALUE, "weight", "(2,)", call(CE, ZC, Y, weight=[1, 1], **MULTI)),
     (VALUE, "weight", "(2,)", call(CE, ZC, Y, weight=torch.ones(2), **MULTI)),
     (VALUE, "weight", "-1.0", call(CE, ZC, Y, weight=-torch.ones(3), **MULTI)),
-    (VALUE, "weight", "tensor", call(CE, Z, Y, weight=torch.ones(1))),
+    (VALUE, "weight", ("tensor", "pos_weight"), call(CE, Z, Y, weight=torch.ones(1))),
     (VALUE, "weight", "meta", call(CE, ZC, Y, weight=torch.ones(3, device="meta"), **MULTI)),
-    (VALUE, "pos_weight", "2.0", call(CE, ZC, Y, pos_weight=2.0, **MULTI)),
+    (VALUE, "pos_weight", ("2.0", "weight has"), call(CE, ZC, Y, pos_weight=2.0, **MULTI)),
     (VALUE, "pos_weight", "-2.0", call(CE, Z, Y, pos_weight=-2.0)),
     (VALUE, "pos_weight", "(2,)", call(CE, ZC, YC, pos_weight=torch.ones(2), **LABEL)),
     (VALUE, "label_smoothing", "1.5", call(CE, Z, Y, label_smoothing=1.5)),
@@ -98,7 +153,7 @@ WRONG = [
     (VALUE, "gamma", "-0.5", call(FOCAL, Z, Y, gamma=-0.5)),
     (TYPE, "gamma", "True", call(FOCAL, Z, Y, gamma=True)),
     (VALUE, "alpha", "1.5", call(FOCAL, Z, Y, alpha=1.5)),
-    (TYPE, "alpha", "float", call(FOCAL, ZC, Y, alpha=0.25, **MULTI)),
+    (TYPE, "alpha", ("float", "3 numbers"), call(FOCAL, ZC, Y, alpha=0.25, **MULTI)),
     (VALUE, "alpha", "(2,)", call(FOCAL, ZC, Y, alpha=torch.ones(2), **MULTI)),
     (VALUE, "normalizer", "'anchors'", call(FOCAL, Z, Y, normalizer="anchors")),
     # losses on overlaps
@@ -114,73 +169,119 @@ WRONG = [
     (VALUE, "classes", "[0, 0]", call(DICE, ZC, Y, classes=[0, 0], **MULTI)),
     (VALUE, "classes", "[]", call(SOFTMAX, ZC, Y, classes=[])),
     (TYPE, "classes", "1", call(DICE, ZC, Y, classes=1, **MULTI)),
-    (TYPE, "classes", "[0.5]", call(DICE, ZC, Y, classes=[0.5], **MULTI)),
+    (TYPE, "classes", "0.5", call(DICE, ZC, Y, classes=[0.5], **MULTI)),
     (VALUE, "weight", "(2,)", call(DICE, ZC, Y, weight=torch.ones(2), **MULTI)),
     (VALUE, "weight", "tensor", call(DICE, Z, Y, weight=torch.ones(1))),
+    (TYPE, "process_group", ("0", "WORLD"), call(DICE, Z, Y, process_group=0)),
+    (TYPE, "process_group", "'nccl'", call(HINGE, Z, Y, process_group="nccl")),
     (VALUE, "bins", "0", call(SOFTMAX, ZC, Y, bins=0)),
     (TYPE, "bins", "1.5", call(SOFTMAX, ZC, Y, bins=1.5)),
     # distances
-    (TYPE, "instances", "float32", call("two_nearest_distances", Z)),
+    (TYPE, "instances", ("float32", "label"), call("two_nearest_distances", Z)),
     (TYPE, "instances", "bool", call("two_nearest_distances", Y > 0)),
     (TYPE, "instances", "list", call("unet_weight_map", [1])),
     (VALUE, "instances", "()", call("two_nearest_distances", torch.tensor(1))),
     (VALUE, "instances", "-1", call("two_nearest_distances", Y - 1)),
     (VALUE, "spacing", "[1.0]", call("two_nearest_distances", Y, spacing=[1.0])),
+    (TYPE, "spacing", "2.0", call("two_nearest_distances", Y, spacing=2.0)),
     (VALUE, "spacing", "0", call("two_nearest_distances", Y, spacing=[1.0, 0])),
     (VALUE, "w0", "-1", call("unet_weight_map", Y, -1)),
     (VALUE, "sigma", "0", call("unet_weight_map", Y, 1.0, 0)),
+    (VALUE, "sigma", "1e+200", call("unet_weight_map", Y, 1.0, 1e200)),
     (VALUE, "class_weight", "(3,)", call("unet_weight_map", Y, class_weight=torch.ones(3))),
     (VALUE, "instances", "(2, 4, 4)", call(DISTANCE, Z, Y, instances=Y[..., :4])),
     (VALUE, "instances", "meta", call(DISTANCE, Z, Y, instances=Y.to("meta"))),
     # metrics
-    (TYPE, "pred", "float32", call("dice_score", Z, Y)),
-    (TYPE, "target", "float32", call("dice_score", Y, Z)),
+    (VALUE, "pred", ("between", "pred > 0 of logits"), call("dice_score", Z + 0.5, Y)),
+    (VALUE, "pred", "-3.0", call("dice_score", Z - 3, Y)),
+    (TYPE, "pred", ("float32", "argmax(1)"), call("jaccard_index", ZC, Y, **MULTI)),
+    (VALUE, "target", ("255", "target == 255"), call("dice_score", Y, Y + 255)),
     (VALUE, "pred", "(2, 4, 4)", call("jaccard_index", Y[..., :4], Y)),
     (VALUE, "pred", "2", call("jaccard_index", Y + 2, Y)),
     (VALUE, "target", "5", call("dice_score", Y, Y + 5, num_classes=3, **MULTI)),
     (VALUE, "num_classes", "0", call("dice_score", Y, Y, num_classes=0, **MULTI)),
     (VALUE, "num_classes", "3", call("dice_score", Y, Y, num_classes=3)),
     (VALUE, "mode", "'x'", call("dice_score", Y, Y, mode="x")),
+    (TYPE, "num_classes", "None", call("overlap_counts", Y, Y, **MULTI)),
+    (VALUE, "counts", ("(3,)", "overlap_counts"), call("dice_from_counts", torch.ones(3))),
+    (VALUE, "counts", "(5, 4)", call("jaccard_from_counts", torch.ones(5, 4))),
     # several losses
-    (TYPE, "losses", "list", call("CombinedLoss", [])),
+    (TYPE, "losses", ("list", "'dice': (0.5, DiceLoss())"), call("CombinedLoss", [])),
     (VALUE, "losses", "none", call("CombinedLoss", {})),
     (TYPE, "losses", "'dice'", call("CombinedLoss", {"dice": core.DiceLoss()})),
     (VALUE, "losses", "-1", call("CombinedLoss", {"dice": (-1, core.DiceLoss())})),
+    (VALUE, "losses", "'a.b'", call("CombinedLoss", {"a.b": (1, core.DiceLoss())})),
+    (VALUE, "losses", ("'type'", "ce_loss"), call("CombinedLoss", {"type": (1, core.DiceLoss())})),
+    (VALUE, "losses", "'half'", call("CombinedLoss", {"half": (1, core.DiceLoss())})),
+    (VALUE, "losses", "1", call("CombinedLoss", {1: (1, core.DiceLoss())})),
+]
+
+
+def check(caught, error, argument, words):
+    message = str(caught.value)
+    assert type(caught.value) is error
+    assert message.startswith(f"{argument}:")
+    for word in ("expected", "got", *([words] if isinstance(words, str) else words)):
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("error", "argument", "words", "wrong"),
+    WRONG,
+    ids=[f"{i}-{w[3][0]}-{w[1]}" for i, w in enumerate(WRONG)],
+)
+def test_wrong_call(error, argument, words, wrong):
+    name, args, options = wrong
+    with pytest.raises(error) as caught:
+        getattr(core, name)(*args, **options)
+    check(caught, error, argument, words)
+
+
+def test_the_table_is_long():
+    assert len(WRONG) >= 120
+
+
+# What the constructor cannot know: tensors of the call, the number of classes, a soft target.
+OF_A_CALL = ("input", "target", "mask", "pixel_weight", "instances")
+UNKNOWN = ("(2,)", "(3,)", "[3]", "meta", "[1.0]", ("255", "mask"))
+OPTIONS = [
+    (error, argument, words, TWINS[getattr(core, name)], options)
+    for error, argument, words, (name, _, options) in WRONG
+    if name.endswith("_loss") and argument not in OF_A_CALL and words not in UNKNOWN
 ]
 
 
 @pytest.mark.parametrize(
-    ("error", "argument", "came", "wrong"),
-    WRONG,
-    ids=[f"{i}-{w[3][0]}-{w[1]}" for i, w in enumerate(WRONG)],
+    ("error", "argument", "words", "module", "options"),
+    OPTIONS,
+    ids=[f"{i}-{o[3].__name__}-{o[1]}" for i, o in enumerate(OPTIONS)],
 )
-def test_wrong_call(error, argument, came, wrong):
-    name, args, options = wrong
+def test_a_wrong_option_is_refused_where_the_module_is_made(
+    error, argument, words, module, options
+):
+    if isinstance(words, tuple) and "3 numbers" in words:
+        words = words[0]  # of how many classes nobody knows yet
     with pytest.raises(error) as caught:
-        getattr(core, name)(*args, **options)
-    message = str(caught.value)
-    assert type(caught.value) is error
-    assert message.startswith(f"{argument}:")
-    assert "expected" in message
-    assert "got" in message
-    assert came in message
-
-
-def test_the_table_is_long():
-    assert len(WRONG) >= 60
+        module(**options)
+    check(caught, error, argument, words)
 
 
 @pytest.mark.parametrize(
-    ("module", "options"),
+    ("module", "args", "options", "words"),
     [
-        (core.DiceLoss, {"mask": None}),
-        (core.DiceLoss, {"alpha": 1}),
-        (core.CrossEntropyLoss, {"z": 1}),
+        (core.DiceLoss, (), {"mask": None}, ("mask", "in the call of DiceLoss")),
+        (core.DiceLoss, (), {"alpha": 1}, ("alpha", "DiceLoss", "squared, smooth")),
+        (core.TverskyLoss, (), {"log_loss": True}, ("log_loss", "TverskyLoss", "from_logits")),
+        (core.FocalLoss, (), {"gama": 1}, ("gama", "FocalLoss", "gamma?")),
+        (core.DiceLoss, ("multiclass",), {}, ("DiceLoss", "'multiclass'", "mode=")),
+        (core.WeightedCrossEntropyLoss, (), {}, ("beta", "WeightedCrossEntropyLoss")),
     ],
 )
-def test_modules_refuse_what_is_no_option(module, options):
-    with pytest.raises(TypeError, match=next(iter(options))):
-        module(**options)
+def test_modules_refuse_what_is_no_option(module, args, options, words):
+    with pytest.raises(TypeError) as caught:
+        module(*args, **options)
+    for word in ("expected", "got", *words):
+        assert word in str(caught.value)
 
 
 def test_modules_refuse_what_they_do_not_take_per_batch():
@@ -189,6 +290,17 @@ def test_modules_refuse_what_they_do_not_take_per_batch():
     both = core.CombinedLoss({"dice": (1, core.DiceLoss())})
     with pytest.raises(TypeError, match="instances: expected only mask"):
         both(Z, Y, instances=Y)
+    for output in ({"out": Z}, (Z, Z), [Z], Z.numpy(), None):
+        with pytest.raises(TypeError, match="input: expected a tensor, got"):
+            both(output, Y)
+    different = core.CombinedLoss(
+        {
+            "ce": (1, core.CrossEntropyLoss(reduction="none")),
+            "dice": (1, core.DiceLoss(reduction="none")),
+        }
+    )
+    with pytest.raises(ValueError, match=r"losses: expected terms of one shape, got .*\(2, 4, 5\)"):
+        different(Z, Y)
 
 
 def test_values_are_looked_at_outside_of_transforms_only():
@@ -197,3 +309,34 @@ def test_values_are_looked_at_outside_of_transforms_only():
         core.dice_loss(ZC, Y + 3, mode="multiclass")
     ok = torch.func.vmap(lambda z, y: core.dice_loss(z[None], y[None], mode="multiclass"))(ZC, Y)
     assert ok.shape == (2,)
+
+
+def test_an_environment_variable_switches_looking_at_values_off():
+    """A wrong weight passes, and the loss is made without one value being asked for."""
+    code = (
+        "import torch, segloss_core as core\n"
+        "torch.Tensor.item = None\n"
+        "z, y = torch.zeros(2, 3, 4), torch.ones(2, 4, dtype=torch.long)\n"
+        "for loss in (core.cross_entropy_loss, core.dice_loss):\n"
+        "    loss(z, y, mode='multiclass', weight=torch.tensor([1.0, -1.0, 1.0]))\n"
+    )
+    for value, fails in (("0", False), ("1", True)):
+        environment = {**os.environ, "SEGLOSS_CHECK_VALUES": value}
+        found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+        assert (found.returncode != 0) == fails, found.stderr
+
+
+@pytest.mark.parametrize("loss", [core.cross_entropy_loss, core.dice_loss, core.lovasz_hinge_loss])
+def test_a_mask_whose_foreground_is_void_is_asked_about(loss):
+    """A mask of 0 and 255 with `ignore_index=255`; not a batch that has foreground anywhere, nor
+    one with an image without void pixels, nor void pixels by `mask`."""
+    y = 255 * (torch.arange(40).view(2, 4, 5) % 3 == 0)
+    for target in (y, y.to(torch.uint8), y.float()):
+        with pytest.warns(UserWarning, match=r"target: nothing but 0 and 255.*target == 255"):
+            loss(Z, target, ignore_index=255)
+    one, none = y.clone(), y.clone()
+    one[1, 0, 1] = 1
+    none[0] = 0
+    for target in (one, none, torch.full_like(y, 255)):
+        loss(Z, target, ignore_index=255)
+    loss(Z, y, mask=y != 255)

@@ -99,8 +99,52 @@ def test_bool_masks_and_dtypes(metric):
     pred, target = torch.rand(2, 1, 5) > 0.5, torch.rand(2, 1, 5) > 0.5
     value = metric(pred, target)
     assert value.dtype == torch.float32
-    for dtype in (torch.uint8, torch.int32, torch.int64):
+    for dtype in (
+        torch.uint8,
+        torch.uint16,
+        torch.int32,
+        torch.int64,
+        torch.float16,
+        torch.float32,
+    ):
         assert metric(pred.to(dtype), target.to(dtype)) == value
+        assert metric(pred.squeeze(1), target.to(dtype)) == value
+        assert metric(pred, target.squeeze(1).to(dtype)) == value
+    ids = torch.randint(3, (2, 1, 5))
+    same = metric(ids, ids.flip(-1), mode="multiclass")
+    assert metric(ids.squeeze(1), ids.flip(-1), mode="multiclass") == same
+    assert metric(ids, ids.flip(-1).squeeze(1), mode="multiclass") == same
+
+
+@pytest.mark.parametrize("mode", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("void", [False, True])
+def test_counts_of_batches_add_to_the_data_set(mode, void):
+    """The same numbers as one call with all images, to the last bit, whatever the batches hold."""
+    g = torch.Generator().manual_seed(0)
+    shape = (7, 4, 30) if mode == "multilabel" else (7, 30)
+    high = 3 if mode == "multiclass" else 2  # class 3 is nowhere
+    pred, target = (torch.randint(high, shape, generator=g) for _ in range(2))
+    target[:2] = 0
+    options = {"mode": mode, **({"num_classes": 4} if mode == "multiclass" else {})}
+    if void:
+        target[torch.rand(shape, generator=g) > 0.7] = 255
+        options["ignore_index"] = 255
+    counts = sum(
+        core.overlap_counts(pred[part], target[part], **options)
+        for part in (slice(0, 2), slice(2, 3), slice(3, 7))
+    )
+    assert counts.dtype == torch.int64
+    assert counts.shape == ((4,) if mode == "binary" else (4, 4))
+    tp, fp, fn, tn = counts
+    assert torch.equal(tp + fp + fn + tn, (target != 255).sum() + 0 * tp) or mode == "multilabel"
+    for score, metric in (
+        (core.dice_from_counts, core.dice_score),
+        (core.jaccard_from_counts, core.jaccard_index),
+    ):
+        for classes in ("present", "all", [0]):
+            for reduction in ("mean", "sum", "none"):
+                more = {"classes": classes, "reduction": reduction}
+                assert torch.equal(score(counts, **more), metric(pred, target, **options, **more))
 
 
 @pytest.mark.parametrize("metric", METRICS)

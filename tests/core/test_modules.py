@@ -4,25 +4,13 @@ import copy
 import inspect
 import pickle
 
+import numpy as np
 import pytest
 import torch
-from cases import CASES, LOSSES, Case, sample, weights
+from cases import CASES, LOSSES, TWINS, Case, sample, weights
 
 import segloss_core as core
 from segloss_core.module import BATCH_ARGUMENTS
-
-TWINS = {
-    core.cross_entropy_loss: core.CrossEntropyLoss,
-    core.weighted_cross_entropy_loss: core.WeightedCrossEntropyLoss,
-    core.balanced_cross_entropy_loss: core.BalancedCrossEntropyLoss,
-    core.focal_loss: core.FocalLoss,
-    core.distance_weighted_cross_entropy_loss: core.DistanceWeightedCrossEntropyLoss,
-    core.dice_loss: core.DiceLoss,
-    core.jaccard_loss: core.JaccardLoss,
-    core.tversky_loss: core.TverskyLoss,
-    core.lovasz_hinge_loss: core.LovaszHingeLoss,
-    core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
-}
 
 
 def test_every_loss_has_its_twin():
@@ -66,7 +54,7 @@ def test_modules_can_be_compiled(case: Case):
 
 
 def test_tensors_are_buffers_and_the_rest_are_attributes():
-    """Trap G43: weights move and load with the module."""
+    """Weights move and load with the module."""
     criterion = core.CrossEntropyLoss(mode="multiclass", weight=weights(1, 2, 3), ignore_index=255)
     assert list(criterion.state_dict()) == ["weight"]
     assert criterion.ignore_index == 255
@@ -78,6 +66,28 @@ def test_tensors_are_buffers_and_the_rest_are_attributes():
     assert not core.CrossEntropyLoss().state_dict()
 
 
+def test_weights_given_later_are_stored_as_those_given_first():
+    """A tensor as a buffer, a parameter as one, a list as a tensor; over None, a number or each
+    other."""
+    three, ones = weights(1, 2, 3), torch.ones(3)
+    criterion = core.CrossEntropyLoss(mode="multiclass")
+    for value in (three, None, ones, [1, 2, 3], torch.nn.Parameter(ones), three):
+        criterion.weight = value
+        is_parameter = isinstance(value, torch.nn.Parameter)
+        assert [name for name, _ in criterion.named_parameters()] == ["weight"] * is_parameter
+        assert list(criterion.state_dict()) == ["weight"] * (value is not None)
+    number = core.FocalLoss(mode="multilabel", alpha=0.25)
+    number.alpha = three / 4
+    assert list(number.state_dict()) == ["alpha"]
+    number.alpha = 0.5
+    assert not number.state_dict()
+
+    learnt = core.CrossEntropyLoss(mode="multiclass", weight=torch.nn.Parameter(ones))
+    z, y = torch.randn(2, 3, 5), torch.randint(3, (2, 5))
+    learnt(z, y, pixel_weight=torch.rand(2, 5)).backward()
+    assert learnt.weight.grad is not None
+
+
 def test_stored_options_may_be_changed():
     criterion = core.TverskyLoss()
     criterion.alpha, criterion.beta = 1.0, 1.0
@@ -86,7 +96,7 @@ def test_stored_options_may_be_changed():
 
 
 def test_repr_shows_what_was_chosen():
-    """Trap G46: repr and the defaults work."""
+    """What stands on its default is left out."""
     assert repr(core.DiceLoss()) == "DiceLoss()"
     chosen = core.DiceLoss(mode="multiclass", smooth=1.0, ignore_index=255)
     assert repr(chosen) == "DiceLoss(mode='multiclass', smooth=1.0, ignore_index=255)"
@@ -104,6 +114,8 @@ def test_a_module_may_be_subclassed():
 
     class Plain(core.DiceLoss):
         """Nothing but a name."""
+
+    assert repr(torch.nn.Sequential(Scaled(2.0))).count("Scaled(mode='multiclass')") == 1
 
     assert Plain.__doc__ == "Nothing but a name."
     assert Plain(smooth=1.0).smooth == 1.0
@@ -140,6 +152,27 @@ def test_combined_loss_is_the_weighted_sum():
     loss = copied(z, y.float(), mask=keep, pixel_weight=heavy, instances=y)
     torch.testing.assert_close(loss, expected)
     assert "weights={'dice': 0.5" in repr(criterion)
+
+
+def test_combined_loss_gives_its_terms_by_name():
+    """The summands, whose sum is the loss; pairs may be lists and weights numpy's."""
+    z, y = torch.randn(2, 4, 5, requires_grad=True), torch.randint(2, (2, 4, 5))
+    parts = {"dice": [np.float32(0.5), core.DiceLoss()], "ce": (np.int64(2), core.FocalLoss())}
+    criterion = core.CombinedLoss(parts)
+    terms = criterion.terms(z, y, mask=y >= 0)
+    assert list(terms) == ["dice", "ce"]
+    torch.testing.assert_close(terms["dice"], 0.5 * core.dice_loss(z, y))
+    torch.testing.assert_close(terms["ce"], 2 * core.focal_loss(z, y))
+    total = sum(terms.values())
+    assert torch.equal(total, criterion(z, y))
+    assert total.requires_grad
+    each = core.CombinedLoss(
+        {
+            "ce": (1, core.CrossEntropyLoss(reduction="none")),
+            "focal": (1, core.FocalLoss(reduction="none")),
+        }
+    )
+    assert each(z, y).shape == y.shape
 
 
 def test_combined_loss_holds_the_buffers_of_its_parts():

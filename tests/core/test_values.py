@@ -149,20 +149,25 @@ def test_probabilities_in_place_of_logits(case: Case):
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_probabilities_of_0_and_1_are_finite_and_wrong_ones_have_a_gradient(case: Case, dtype):
+    """Also behind the sigmoid or softmax that made them, which an infinite slope turns to NaN."""
     z, y, extras = sample(case, dtype=dtype)
     right = (
         torch.nn.functional.one_hot(y, z.shape[1]).movedim(-1, 1)
         if case.mode == "multiclass"
         else y
     )
-    for p in (right.to(dtype), 1 - right.to(dtype)):
-        p = p.requires_grad_()
+    for sign in (1, -1):
+        z = (sign * 1000 * (2 * right - 1)).to(dtype).requires_grad_()
+        p = z.softmax(1) if case.mode == "multiclass" else z.sigmoid()
+        if sign > 0:
+            assert torch.equal(p, right.to(dtype))
         loss = case(p, y, from_logits=False, **extras)
-        (grad,) = torch.autograd.grad(loss, p)
+        grad, behind = torch.autograd.grad(loss, (p, z))
         assert loss.isfinite()
         assert grad.isfinite().all()
+        assert behind.isfinite().all()
     assert grad.abs().sum() > 0
 
 
