@@ -109,8 +109,11 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         """A table of the mean over the seeds, with the lowest and the highest."""
-        lines = [f"{self.task}, {self.step} steps, {len(self.rows[0].values)} seeds: {self.score}"]
-        return "\n".join(lines + [f"{r.loss:14s} {r.reading:9s} {spread(r)}" for r in self.rows])
+        head = f"{self.task}, {self.step} steps, {len(self.rows[0].values)} seeds: {self.score}"
+        width = max(14, *(len(name) for name in self.losses))
+        return "\n".join(
+            [head, *(f"{r.loss:{width}s} {r.reading:9s} {spread(r)}" for r in self.rows)]
+        )
 
 
 def spread(row: Row | Sequence[float]) -> str:

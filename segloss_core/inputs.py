@@ -237,11 +237,14 @@ def _warn_of_void_foreground(target: Tensor) -> None:
 
     So does a batch without foreground in which every image has void pixels: no error, then.
     """
+    if target.numel() == 0:
+        return
     for pixels in (target.flatten()[::61], target):  # a few tell where there is foreground
         found = peek(((pixels != 0) & (pixels != 255)).any())
         if found is None or found:
             return
-    if target.numel() > 0 and peek((target == 255).flatten(1).any(1).all() & (target == 0).any()):
+    void = (target == 255).reshape(len(target), -1)  # without spatial dimensions, too
+    if peek(void.any(1).all() & (target == 0).any()):
         warnings.warn(
             "target: nothing but 0 and 255, and ignore_index=255 makes pixels of every image void. "
             "If 255 is the foreground of these masks, give target == 255 and no ignore_index; if "

@@ -81,14 +81,14 @@ def test_what_is_not_there_is_named(evidence):
         evidence.comparison("nuclei", "ce")
 
 
-def test_the_panel_draws_every_task_that_was_trained(evidence, recorded):
-    for task in dict.fromkeys(run["task"] for run in recorded):
-        loss = next(name for name in evidence.losses(task) if name != "ce")
-        if evidence.steps(task, loss, "ce"):
-            figure = evidence.training_panel(evidence.comparison(task, loss, score="ap"))
-            assert len(figure.axes) == 4
-            assert figure.get_size_inches()[0] == 6
-            plt.close(figure)
+def test_the_panel_draws_every_task_on_which_losses_were_compared(evidence, recorded):
+    first = {run["task"]: run["loss"] for run in reversed(recorded) if run["loss"] != "ce"}
+    assert first.keys() >= {"nuclei", "centres"}
+    for task, loss in first.items():
+        figure = evidence.training_panel(evidence.comparison(task, loss, score="ap"))
+        assert len(figure.axes) == 4
+        assert figure.get_size_inches()[0] == 6
+        plt.close(figure)
 
 
 def test_the_strip_is_a_corner_of_the_books_photograph(evidence):

@@ -53,6 +53,14 @@ def test_modules_can_be_compiled(case: Case):
     torch.testing.assert_close(compiled(z, y, **extras), case(z, y, **extras))
 
 
+@pytest.mark.parametrize("module", TWINS.values(), ids=lambda x: x.__name__)
+def test_any_value_may_be_void(module):
+    """The usual ones among them, on which a constructor tries its function."""
+    required = {"WeightedCrossEntropyLoss": {"beta": 2.0}}.get(module.__name__, {})
+    for value in (255, -1, -100, 0, 7):
+        assert module(**required, ignore_index=value).ignore_index == value
+
+
 def test_tensors_are_buffers_and_the_rest_are_attributes():
     """Weights move and load with the module."""
     criterion = core.CrossEntropyLoss(mode="multiclass", weight=weights(1, 2, 3), ignore_index=255)
