@@ -15,7 +15,7 @@ def jaccard_steps(y: Tensor, union: Tensor, rank: Tensor) -> Tensor:
     what remains of the U after a pixel less its rank, from 1.
     """
     hits, union = (union - rank).to(y.dtype), union.to(y.dtype)
-    of_background = hits.div_((union - 1).clamp_(min=1))
+    of_background = hits.div_((union - 1).clamp(min=1))  # vmap has no rule for clamp_
     return of_background.lerp_(y.new_ones(()), y).div_(union)  # eq-lovasz-steps
 
 

@@ -248,7 +248,7 @@ def two_nearest(instances, spacing=None):
     """(B, *) ids to the distances (B, *) to the nearest two instances, each against all pixels."""
     size = torch.tensor(spacing or [1.0] * (instances.ndim - 1), dtype=torch.float64)
     results = []
-    for image in instances:
+    for image in instances.long():  # few operations are there for unsigned integers
         places = torch.ones_like(image).nonzero() * size
         distances = [torch.full((len(places), 2), torch.inf, dtype=torch.float64)]
         for label in image.unique()[image.unique() > 0]:
