@@ -26,7 +26,7 @@ import json
 import platform
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -498,8 +498,11 @@ def strip(model: nn.Module) -> str:
     p = torch.sigmoid(one_against_rest(predict(model, image)))[0, 0]
     top, left, side = (STRIP[name] for name in ("top", "left", "side"))
     corner = p[top : top + side, left : left + side]
-    pixels = (255 * corner).round().to(torch.uint8).numpy().tobytes()
-    return base64.b64encode(zlib.compress(pixels, 9)).decode()
+    return as_text((255 * corner).round().to(torch.uint8).numpy())
+
+
+def as_text(pixels: np.ndarray) -> str:
+    return base64.b64encode(zlib.compress(pixels.tobytes(), 9)).decode()
 
 
 def run(job: Job, folder: Path, done: frozenset[int], state: Path | None) -> list[dict[str, Any]]:
@@ -519,12 +522,34 @@ def run(job: Job, folder: Path, done: frozenset[int], state: Path | None) -> lis
 # ---- the queue ----
 
 
-def read(runs: Path) -> dict[tuple[str, str, int, int], dict[str, Any]]:
-    """Every reading so far by task, loss, seed and step."""
+Readings = dict[tuple[str, str, int, int], dict[str, Any]]
+
+
+def by_key(records: Iterable[dict[str, Any]]) -> Readings:
+    return {(r["task"], r["loss"], r["seed"], r["step"]): r for r in records}
+
+
+def committed(result: Path = RESULT) -> Readings:
+    """The readings that `collect` wrote, if with the settings of today."""
+    if not result.is_file():
+        return {}
+    found = json.loads(result.read_text(encoding="utf-8"))
+    today = json.loads(json.dumps([SETTINGS, CROPS]))
+    if [found["about"][name] for name in ("settings", "crops")] != today:
+        return {}
+    pairs = zip(found["runs"], found["curves"], strict=True)
+    readings = by_key(run | curve for run, curve in pairs)
+    maps = np.array(Image.open(result.with_suffix(".png"))).reshape(-1, STRIP["side"] ** 2)
+    for (task, loss, step), pixels in zip(found["strips"], maps, strict=True):
+        readings[task, loss, SEEDS[0], step]["strip"] = as_text(pixels)
+    return readings
+
+
+def read(runs: Path) -> Readings:
+    """Every reading so far: the committed ones, and those in the folder of runs."""
     file = runs / "runs.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    records = map(json.loads, lines)
-    return {tuple(r[k] for k in ("task", "loss", "seed", "step")): r for r in records}
+    return committed() | by_key(map(json.loads, lines))
 
 
 def waiting(jobs: Sequence[Job], runs: Path) -> list[tuple[Job, frozenset[int]]]:

@@ -41,7 +41,7 @@ def small(tmp_path, monkeypatch):
 def work(folder, *jobs):
     with ThreadPoolExecutor(1) as pool:
         evidence.work([evidence.Job(*job) for job in jobs], folder, folder / "runs", pool)
-    return evidence.read(folder / "runs")
+    return evidence.read(folder / "runs")  # its settings are not those of the committed runs
 
 
 # ---- photographs and plan ----
@@ -91,6 +91,20 @@ def test_a_run_that_is_done_is_not_repeated(small):
     lines = file.read_text(encoding="utf-8").splitlines()
     assert work(small, ("nuclei", "ce", 0, 4), ("nuclei", "ce_dice", 0, 4)) == first
     assert file.read_text(encoding="utf-8").splitlines() == lines
+
+
+def test_what_is_committed_is_not_trained_again(results):
+    there = evidence.committed()
+    assert len(there) == len(results["runs"])
+    assert evidence.by_key(evidence.complete(Path("nowhere"))) == there
+
+
+def test_collecting_again_writes_the_same(results, tmp_path):
+    evidence.collect(Path("nowhere"), tmp_path / "again.json")
+    again = json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))
+    assert all(again[name] == results[name] for name in ("runs", "curves", "strips"))
+    first, second = (np.array(Image.open(f)) for f in (evidence.MAPS, tmp_path / "again.png"))
+    np.testing.assert_array_equal(first, second)
 
 
 def test_a_broken_run_is_done_again_and_finds_the_same(small):
