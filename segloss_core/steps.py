@@ -15,8 +15,9 @@ def jaccard_steps(y: Tensor, union: Tensor, rank: Tensor) -> Tensor:
     what remains of the U after a pixel less its rank, from 1.
     """
     hits, union = (union - rank).to(y.dtype), union.to(y.dtype)
-    of_background = hits.div_((union - 1).clamp(min=1))  # vmap has no rule for clamp_
-    return of_background.lerp_(y.new_ones(()), y).div_(union)  # eq-lovasz-steps
+    of_background = hits.div_((union - 1).clamp(min=1))
+    # vmap has rules for these, but not for clamp_ and lerp_.
+    return of_background.lerp(y.new_ones(()), y).div_(union)  # eq-lovasz-steps
 
 
 def bin_steps(counts: Tensor) -> tuple[Tensor, Tensor]:
