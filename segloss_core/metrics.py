@@ -123,7 +123,7 @@ def overlap_counts(
         num_classes: C, which multiclass mode asks for, so that counts add. Default: none.
 
     Returns:
-        Integers (4, C), or (4,) in binary mode: TP, FP, FN and TN over the valid pixels.
+        TP, FP, FN and TN over the valid pixels, as integers (4, C), or (4,) in binary mode.
 
     Example:
         >>> import torch
