@@ -1,13 +1,15 @@
-"""What a trained network makes of the losses, read from data/evidence.json.
+"""What a trained network makes of the losses, read from data/evidence.json and the files beside it.
 
 The experiment is benchmarks/evidence.py: one small U-Net, four tasks, every loss, three seeds, 70
 test photographs. A chapter needs two lines, and a third prints what its sentences say::
 
-    found = comparison("border", "dice", score="iou")
+    found = comparison("nuclei", loss, score="iou")
     _ = training_panel(found)
     print(found)
 
-"nuclei", "border", "three" and "centres" are the tasks; ``results()["runs"]`` has every number.
+The tasks are nuclei, border, three and centres; ``results()["runs"]`` has every score. Curves and
+pictures lie in a file for each task and loss, and a notebook that is handed out brings those whose
+task and loss its own code names: "ce", too, then.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ OF_OBJECTS = ("object_f1", "merges")
 
 @cache
 def results() -> dict[str, Any]:
-    """The whole file: about, strips, runs, curves."""
+    """What was done, and the scores: about, runs."""
     found: dict[str, Any] = json.loads((DATA / "evidence.json").read_text(encoding="utf-8"))
     return found
 
@@ -58,10 +60,23 @@ def steps(task: str, *names: str) -> list[int]:
     return sorted(set.intersection(*each))
 
 
-def runs(task: str, loss: str, step: int, part: str = "runs") -> list[dict[str, Any]]:
-    """One record for each seed: of scores, or with part "curves" of what is drawn."""
+@cache
+def details(task: str, loss: str) -> dict[str, Any]:
+    """What is drawn of a loss: its curves, and the steps after which there is a picture."""
+    path = DATA.joinpath("evidence", f"{task}.{loss}.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def curves(task: str, loss: str, step: int) -> list[dict[str, Any]]:
+    """One record for each seed of what is drawn."""
+    return [r for r in details(task, loss)["curves"] if r["step"] == step]
+
+
+def runs(task: str, loss: str, step: int) -> list[dict[str, Any]]:
+    """One record for each seed of its scores."""
     wanted = (task, loss, step)
-    found = [r for r in results()[part] if (r["task"], r["loss"], r["step"]) == wanted]
+    found = [r for r in results()["runs"] if (r["task"], r["loss"], r["step"]) == wanted]
     if not found:
         raise KeyError(f"no runs of {loss!r} on {task!r} with {step} steps; {steps(task, loss)}")
     return found
@@ -75,8 +90,8 @@ def values(task: str, loss: str, name: str, step: int) -> np.ndarray:
 def strip(task: str, loss: str, step: int) -> np.ndarray:
     """The probabilities of seed 0 on a corner of the book's photograph, in [0, 1]."""
     side = results()["about"]["strip"]["side"]
-    row = results()["strips"].index([task, loss, step])
-    picture: np.ndarray = imread(DATA / "evidence.png")
+    row = details(task, loss)["pictures"].index(step)
+    picture: np.ndarray = imread(DATA.joinpath("evidence", f"{task}.{loss}.png"))
     return picture[row * side : (row + 1) * side]
 
 
@@ -138,7 +153,7 @@ def difference(
     """
     step = step or steps(task, loss, other)[-1]
     name = f"iou_images{READINGS[reading][0]}"
-    a, b = (np.array([r[name] for r in runs(task, x, step, "curves")]) for x in (loss, other))
+    a, b = (np.array([r[name] for r in curves(task, x, step)]) for x in (loss, other))
     draw = np.random.RandomState(0)  # its stream is frozen
     seeds, images = a.shape
     means = []
@@ -218,7 +233,7 @@ def training_panel(found: Comparison) -> Figure:
         colour, label = COLORS[colour], loss
         for scores, curve in zip(
             runs(found.task, loss, found.step),
-            runs(found.task, loss, found.step, "curves"),
+            curves(found.task, loss, found.step),
             strict=True,
         ):
             precision = curve["precisions"]

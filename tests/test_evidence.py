@@ -16,6 +16,7 @@ from examples import train_nuclei as example
 
 torch.set_num_threads(1)
 NUCLEI = example.FOLDER
+DETAILS = evidence.RESULT.with_suffix("")  # what is drawn, task by task and loss by loss
 
 
 @pytest.fixture
@@ -102,9 +103,15 @@ def test_what_is_committed_is_not_trained_again(results):
 def test_collecting_again_writes_the_same(results, tmp_path):
     evidence.collect(Path("nowhere"), tmp_path / "again.json")
     again = json.loads((tmp_path / "again.json").read_text(encoding="utf-8"))
-    assert all(again[name] == results[name] for name in ("runs", "curves", "strips"))
-    first, second = (np.array(Image.open(f)) for f in (evidence.MAPS, tmp_path / "again.png"))
-    np.testing.assert_array_equal(first, second)
+    assert again["runs"] == results["runs"]
+    files = {path.relative_to(DETAILS) for path in DETAILS.glob("*.*")}
+    assert files == {path.relative_to(tmp_path / "again") for path in tmp_path.glob("again/*")}
+    for file in files:
+        first, second = DETAILS / file, tmp_path / "again" / file
+        if file.suffix == ".json":
+            assert first.read_text(encoding="utf-8") == second.read_text(encoding="utf-8")
+        else:
+            np.testing.assert_array_equal(*(np.array(Image.open(f)) for f in (first, second)))
 
 
 def test_a_broken_run_is_done_again_and_finds_the_same(small):
@@ -209,21 +216,27 @@ def test_every_run_has_its_scores_and_curves(results):
             for after in ("", "_watershed"):
                 assert 0 <= r[f"object_f1{after}"] <= 1
                 assert r[f"merges{after}"] >= 0
-    assert len(results["curves"]) == len(results["runs"])
-    assert all(len(c["precisions"]) == len(evidence.RECALLS) for c in results["curves"])
+    there = evidence.committed()
+    assert len(there) == len(results["runs"])
+    assert all(len(r["precisions"]) == len(evidence.RECALLS) for r in there.values())
 
 
 def test_the_strips_are_those_of_the_first_seed(results):
     side = results["about"]["strip"]["side"]
-    with Image.open(evidence.MAPS) as picture:
-        assert picture.size == (side, side * len(results["strips"]))
-    firsts = [r for r in results["runs"] if r["seed"] == evidence.SEEDS[0]]
-    assert results["strips"] == [[r["task"], r["loss"], r["step"]] for r in firsts]
+    groups = {(r["task"], r["loss"]) for r in results["runs"]}
+    assert {tuple(path.stem.split(".")) for path in DETAILS.glob("*.json")} == groups
+    for path in DETAILS.glob("*.json"):
+        pictures = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+        with Image.open(path.with_suffix(".png")) as picture:
+            assert picture.size == (side, side * len(pictures))
+        wanted = (*path.stem.split("."), evidence.SEEDS[0])
+        runs = [r for r in results["runs"] if (r["task"], r["loss"], r["seed"]) == wanted]
+        assert pictures == [r["step"] for r in runs]
 
 
 def test_the_results_are_small():
-    files = [evidence.RESULT, evidence.MAPS]
-    assert sum(Path(file).stat().st_size for file in files) < 2_000_000
+    files = [evidence.RESULT, *DETAILS.glob("*.*")]
+    assert sum(file.stat().st_size for file in files) < 2_000_000
 
 
 def test_the_summary_has_mean_and_range():

@@ -17,7 +17,7 @@ import lzma
 import re
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from string import Template
@@ -111,6 +111,7 @@ def needs(code: str) -> tuple[dict[str, Path], dict[str, str]]:
                 packages[name] = others[0]
             # What is neither, the notebook ran without: an optional import.
         files |= _data_named_in(source)
+    files |= _data_spelled_in(code, seen)
     return dict(sorted(files.items())), dict(sorted(packages.items()))
 
 
@@ -141,6 +142,18 @@ def _data_named_in(source: str) -> dict[str, Path]:
     """The data that a source names, with the credits that belong to them."""
     named = [path for name in NOTEBOOKS["data"] for path in _named(ROOT / name, source)]
     return _by_place([*named, *(ROOT / name for name in NOTEBOOKS["credits"])]) if named else {}
+
+
+def _data_spelled_in(code: str, modules: Container[str]) -> dict[str, Path]:
+    """Of the data in a folder with the name of a module, "module/this.that.json", what a notebook
+    with that module spells: each part of the name is a word in its own code."""
+    words = set(re.findall(r"""["'](\w+)["']""", code))
+    files = [path for name in NOTEBOOKS["data"] for path in sorted((ROOT / name).glob("*/*.*.*"))]
+    return _by_place(
+        path
+        for path in files
+        if path.parent.name in modules and words.issuperset(path.stem.split("."))
+    )
 
 
 def _named(path: Path, source: str) -> list[Path]:

@@ -118,6 +118,10 @@ def test_needs_follows_modules_packages_and_data() -> None:
     folder, _ = needs('FOLDER = ROOT / "data" / "nuclei"')
     assert "book/data/nuclei/nuclei_00_image.png" in folder
     assert needs('kind = "nuclei"') == ({}, {})
+    drawn, _ = needs('import evidence\nshow("nuclei", "focal")')
+    assert {name for name in drawn if "data/evidence/" in name} == {
+        f"book/data/evidence/nuclei.focal.{ending}" for ending in ("json", "png")
+    }
     assert packages == {"matplotlib": "matplotlib", "numpy": "numpy", "torch": "torch"}
 
 
