@@ -119,6 +119,9 @@ def _in_reading_order(env: BuildEnvironment, docname: str) -> Iterator[str]:
 _NOT_READ = (nodes.title, nodes.FixedTextElement, addnodes.desc_signature)
 
 
+_LETTER = re.compile(r"[^\W\d_]")  # which cells of a table lack that hold a number
+
+
 def _entries(doctree: nodes.document) -> list[Entry]:
     """The places of a page in reading order, each with what it says before the next one."""
     entries: list[Entry] = []
@@ -130,7 +133,9 @@ def _entries(doctree: nodes.document) -> list[Entry]:
                 collect(child, entry)
             elif isinstance(child, nodes.TextElement):
                 if here and not isinstance(child, _NOT_READ) and not _is_entry_term(child):
-                    here.texts.append(readable(child))
+                    text = readable(child)
+                    if not isinstance(node, nodes.entry) or _LETTER.search(text):
+                        here.texts.append(text)
             elif isinstance(child, nodes.Element):
                 if here:
                     here.anchors += child["ids"]

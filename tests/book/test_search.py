@@ -328,6 +328,11 @@ def test_what_is_shown_of_a_section_can_be_read(index, lang: str) -> None:
         assert not re.findall(r"(?:-?\d[\d.,]* +){8}", text), f"a dump of numbers: {heading}"
 
 
+def test_what_the_english_edition_shows_holds_no_hangul(index) -> None:
+    """It knows the Korean names, and shows none of them."""
+    assert not [entry for entry in index("en")["entries"] if re.search("[가-힣]", str(entry))]
+
+
 def test_a_formula_becomes_letters_or_dots() -> None:
     def line(formula: str) -> str:
         return readable(nodes.paragraph("", "", nodes.math("", formula)))

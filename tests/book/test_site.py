@@ -122,8 +122,6 @@ def test_the_english_site_holds_no_hangul(site: Path) -> None:
     for path in html_files(site / "en"):
         html = strip(soup(path), "[lang=ko]")
         assert not HANGUL.search(str(html)), path
-    index = (site / "en" / "searchindex.js").read_text(encoding="utf-8")
-    assert not HANGUL.search(index)
 
 
 def test_the_korean_frame_speaks_korean(site: Path) -> None:
