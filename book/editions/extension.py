@@ -39,6 +39,7 @@ DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("notebooks", {}, "", types=[dict])
+    app.add_config_value("front_door", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     docstrings.setup(app)
     drawing.setup(app)

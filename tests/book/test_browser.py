@@ -163,7 +163,7 @@ def test_nothing_shuts_a_reader_out(request: pytest.FixtureRequest, page: Path, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", "en/search.html", "ko/genindex.html"])
+@pytest.mark.parametrize("path", ["index.html", "404.html", "en/search.html", "ko/genindex.html"])
 def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: str) -> None:
     assert barriers(tab(path, color_scheme=scheme)) == NO_BARRIERS
 
@@ -217,6 +217,33 @@ def test_sliders_are_moved_by_keys(tab, site: Path, page: Path) -> None:
             assert slider.input_value() != value
             assert figure.locator("output").all_inner_texts()
             assert drawing(figure) != drawn
+
+
+@pytest.mark.parametrize("viewport", [SCREEN, PHONE], ids=["screen", "phone"])
+def test_the_front_door_is_one_screen(tab, viewport) -> None:
+    """What this is, a picture, and where to start, in both languages, without scrolling."""
+    view = tab("index.html", viewport=viewport)
+    size = view.evaluate(
+        "['Width', 'Height'].map((way) => document.documentElement['scroll' + way])"
+    )
+    assert size == list(viewport.values())
+    for lang in LANGUAGES:
+        for part in (f"h1 [lang={lang}]", f"section[lang={lang}] h2", f"section[lang={lang}] p"):
+            expect(view.locator(part)).to_be_in_viewport(ratio=1)
+        for start in view.locator(f"section[lang={lang}] li a").all():
+            expect(start).to_be_in_viewport(ratio=1)
+    for picture in view.locator("figure img").all():
+        expect(picture).to_be_in_viewport(ratio=1)
+        assert picture.evaluate("e => e.naturalWidth") > 0
+
+
+def test_the_front_door_keeps_the_colours_that_a_reader_chose(tab) -> None:
+    view = tab("index.html", color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = view.evaluate(paper)
+    view.evaluate("localStorage.setItem('mode', 'dark')")
+    view.reload()
+    assert view.evaluate(paper) != light
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
