@@ -22,6 +22,7 @@ from .storage import NotebookError, read, stored, write_whole
 SITE = BUILD / "site"
 FOR_READERS = BUILD / "notebooks"
 PDF = BUILD / "pdf"
+UNUSED = shutil.ignore_patterns(".*", "*.map", "*-macros.html")  # of what Sphinx writes
 
 
 def build() -> None:
@@ -39,7 +40,7 @@ def build() -> None:
             sys.exit("The book was not built: its errors stand above.")
         shutil.rmtree(SITE, ignore_errors=True)
         for lang in LANGUAGES:
-            shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
+            shutil.copytree(_html(lang), SITE / lang, ignore=UNUSED)
         front.write(SITE)
     print(f"\nThe book is built. Open {SITE / 'index.html'}")
 

@@ -57,6 +57,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", translate_copy_buttons)
     app.connect("build-finished", write_downloads)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_icon_font)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -193,6 +194,14 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file.locate(), target)
+
+
+def drop_icon_font(app: Sphinx, exception: Exception | None) -> None:
+    """Delete the theme's icons, 3 MB of script and fonts: the book draws the few it shows."""
+    static = Path(app.outdir, "_static")
+    for script in static.glob("scripts/fontawesome.js*"):
+        script.unlink()
+    shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)
 
 
 def learn_words(app: Sphinx) -> None:
