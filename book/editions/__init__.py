@@ -24,6 +24,8 @@ Above them stands what makes a site of Jupyter Book 1 out of them:
 ``pages``               what a notebook that is handed out says of the built pages
 ``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
 ``front``               what belongs to no edition: the front door, the 404 page, the site's map
+``head``                what a page says of itself: description, addresses, how to cite it
+``weight``              sizes of pictures, and when they are fetched
 ``search``              the index of the search, from the sections and the glossary's names
 ``drawing``             SVG templates with words in the edition's language and links to its pages
 ``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters

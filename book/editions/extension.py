@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import posixpath
 import shutil
 from importlib.metadata import files
 from pathlib import Path
@@ -19,7 +18,7 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import docstrings, drawing, search
+from . import docstrings, drawing, head, search, weight
 from .config import LANGUAGES
 from .edition import edition
 from .execution import environment_digest, execute, executed, execution_key
@@ -39,11 +38,12 @@ DOMAINS = ("sphinx", "booktheme")  # where Sphinx and its theme look words up
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("editions", {}, "html", types=[dict])
     app.add_config_value("notebooks", {}, "", types=[dict])
-    app.add_config_value("front_door", {}, "", types=[dict])
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     docstrings.setup(app)
     drawing.setup(app)
+    head.setup(app)
     search.setup(app)
+    weight.setup(app)
     app.add_transform(LabelsAsAnchors)
     learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
@@ -52,7 +52,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", find_outdated)
     app.connect("env-purge-doc", drop_outdated_page)
     app.connect("source-read", read_edition)
-    app.connect("html-page-context", link_to_siblings)
     app.connect("html-page-context", mend_roles)
     app.connect("build-finished", translate_copy_buttons)
     app.connect("build-finished", write_downloads)
@@ -119,29 +118,6 @@ class LabelsAsAnchors(SphinxTransform):
         labels = {ids[name] for name in ids if explicit[name]}
         for section in self.document.findall(nodes.section):
             section["ids"].sort(key=lambda anchor: anchor not in labels)
-
-
-def link_to_siblings(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
-) -> None:
-    """Give the page's template the links to the same page of every edition."""
-    if not app.config.edition_siblings:
-        return
-    here = app.builder.get_target_uri(pagename)
-    up = posixpath.relpath(".", posixpath.dirname(here) or ".")
-    context["edition_links"] = [
-        {
-            "lang": lang,
-            "name": app.config.editions[lang]["name"],
-            "href": posixpath.join(up, "..", lang, here),
-            "current": lang == app.config.language,
-        }
-        for lang in LANGUAGES
-    ]
-    context["metatags"] = context.get("metatags", "") + "".join(
-        f'<link rel="alternate" hreflang="{link["lang"]}" href="{link["href"]}" />\n'
-        for link in context["edition_links"]
-    )
 
 
 def mend_roles(
