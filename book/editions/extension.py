@@ -18,7 +18,7 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import docstrings, drawing, head, search, weight
+from . import docstrings, drawing, head, previews, search, weight
 from .config import LANGUAGES
 from .edition import edition
 from .execution import environment_digest, execute, executed, execution_key
@@ -42,6 +42,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     docstrings.setup(app)
     drawing.setup(app)
     head.setup(app)
+    previews.setup(app)
     search.setup(app)
     weight.setup(app)
     app.add_transform(LabelsAsAnchors)

@@ -67,8 +67,9 @@ def describe(
     context["pageurl"] = f"{at}/{page}" if at else None
     tags = [("property", "og:site_name", app.config.html_title)]
     if doctree is not None:
-        description = first_words(doctree)
         title = re.sub(r"<[^>]*>", "", context.get("title", ""))
+        name = re.sub(r"^[\d.]+ ", "", title)
+        description = first_words(doctree, name, app.config.html_title)
         tags += [
             ("name", "description", description),
             ("property", "og:type", "article"),
@@ -99,15 +100,19 @@ def describe(
     context["metatags"] = given + "\n".join(lines) + "\n"
 
 
-def first_words(doctree: nodes.document) -> str:
-    """The first paragraph of a page that is a sentence, cut between words where it is long."""
-    texts = (readable(node) for node in doctree.findall(nodes.paragraph))
-    text = next((text for text in texts if len(text) > 40 and "…" not in text), "")
-    text = re.sub(r"^\w+: ", "", text)  # the name of a line in a box
-    if len(text) <= LONGEST:
-        return text
-    sentences = re.match(rf".{{40,{LONGEST}}}[.?!](?= )", text)
-    return sentences[0] if sentences else text[:LONGEST].rpartition(" ")[0] + " …"
+def first_words(doctree: nodes.document, title: str, book: str) -> str:
+    """The first sentences of a page; of a box that opens it, the first line after the title."""
+    for node in doctree.findall(nodes.paragraph):
+        text = readable(node)
+        if len(text) <= 40 or "…" in text or isinstance(node.parent, nodes.citation):
+            continue
+        if line := re.match(r"\w+: (.*)", text):
+            text = f"{title}: {line[1][0].upper()}{line[1][1:]}"
+        if len(text) <= LONGEST:
+            return text
+        sentences = re.match(rf".{{40,{LONGEST}}}[.?!](?= )", text)
+        return sentences[0] if sentences else text[:LONGEST].rpartition(" ")[0] + " …"
+    return f"{title} · {book}"
 
 
 def picture_of(app: Sphinx, at: str, body: str) -> str:

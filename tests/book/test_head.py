@@ -33,7 +33,7 @@ def test_every_page_describes_itself_in_a_sentence_of_its_own(site: Path, lang: 
     for name in PAGES:
         page = soup(site / lang / name)
         description = said(page, "description")
-        assert 30 <= len(description) <= 220, description
+        assert 15 <= len(description) <= 220, description
         assert not re.search(r"[\\$]|\*\*", description)
         assert bool(re.search("[가-힣]", description)) == (lang == "ko")
         assert said(page, "og:description") == description
