@@ -39,13 +39,12 @@ def write_previews(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def previews(app: Sphinx) -> dict[str, str]:
     """A piece of HTML for each place that is referred to, by its address within the edition."""
-    docs = {
-        app.builder.get_target_uri(docname): resolved(app, docname)
-        for docname in sorted(app.env.found_docs)
-    }
+    names = {app.builder.get_target_uri(name): name for name in sorted(app.env.found_docs)}
+    docs = {page: resolved(app, name) for page, name in names.items()}
     wanted = {place for page, doctree in docs.items() for place in _places(page, doctree)}
     found = {}
     for page, doctree in docs.items():
+        _write_as(app, names[page], doctree)
         for node in doctree.findall(nodes.Element):
             for anchor in {f"{page}#{name}" for name in node["ids"]} & wanted:
                 if html := _shown(app, node):
@@ -62,8 +61,19 @@ def _places(page: str, doctree: nodes.document) -> Iterator[str]:
             yield f"{page}#{link['refid']}"
         elif link.get("internal") and "refuri" in link:
             path, anchor = urldefrag(link["refuri"])
-            path = posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else page
+            if path:
+                path = posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+            path = path or page
             yield f"{path}#{anchor}" if anchor else path
+
+
+def _write_as(app: Sphinx, docname: str, doctree: nodes.document) -> None:
+    """Let the builder number what it writes next, and find its pictures, as it does on a page."""
+    builder, env = app.builder, app.env
+    builder.post_process_images(doctree)  # else it knows those of the pages built now
+    builder.current_docname = docname
+    builder.secnumbers = env.toc_secnumbers.get(docname, {})
+    builder.fignumbers = env.toc_fignumbers.get(docname, {})
 
 
 def _shown(app: Sphinx, node: nodes.Element) -> str:
@@ -76,7 +86,7 @@ def _shown(app: Sphinx, node: nodes.Element) -> str:
         case nodes.figure() | nodes.math_block():
             parts = [node]
         case nodes.citation():
-            parts = [child for child in node.children if not isinstance(child, nodes.label)]
+            parts = list(node.findall(nodes.paragraph))[:1]
         case nodes.term() if isinstance(node.parent, nodes.definition_list_item):
             meaning = next(iter(node.parent.findall(nodes.definition)), None)
             parts = [] if meaning is None else list(meaning.children)
@@ -97,6 +107,6 @@ def _html(app: Sphinx, node: nodes.Node) -> str:
     """A node as it stands on the page, without what a note cannot hold: anchors and links."""
     html = app.builder.render_partial(node.deepcopy())["fragment"]
     html = re.sub(r'<a class="headerlink"[^>]*>.*?</a>|</?a\b[^>]*>', "", html)
-    html = re.sub(r' id="[^"]*"', "", html)
+    html = re.sub(r' id="[^"]*"|<span class="eqno">.*?</span>(?=\\\[)', "", html)
     # From the root of the edition; the script knows where that is.
     return re.sub(r'src="[^"]*?_images/', 'data-src="_images/', html).strip()
