@@ -44,7 +44,7 @@ def previews(app: Sphinx) -> dict[str, str]:
     wanted = {place for page, doctree in docs.items() for place in _places(page, doctree)}
     found = {}
     for page, doctree in docs.items():
-        _write_as(app, names[page], doctree)
+        _number_as(app, names[page])
         for node in doctree.findall(nodes.Element):
             for anchor in {f"{page}#{name}" for name in node["ids"]} & wanted:
                 if html := _shown(app, node):
@@ -67,10 +67,9 @@ def _places(page: str, doctree: nodes.document) -> Iterator[str]:
             yield f"{path}#{anchor}" if anchor else path
 
 
-def _write_as(app: Sphinx, docname: str, doctree: nodes.document) -> None:
-    """Let the builder number what it writes next, and find its pictures, as it does on a page."""
+def _number_as(app: Sphinx, docname: str) -> None:
+    """Let the builder number what it writes next as it does on a page."""
     builder, env = app.builder, app.env
-    builder.post_process_images(doctree)  # else it knows those of the pages built now
     builder.current_docname = docname
     builder.secnumbers = env.toc_secnumbers.get(docname, {})
     builder.fignumbers = env.toc_fignumbers.get(docname, {})
@@ -108,5 +107,6 @@ def _html(app: Sphinx, node: nodes.Node) -> str:
     html = app.builder.render_partial(node.deepcopy())["fragment"]
     html = re.sub(r'<a class="headerlink"[^>]*>.*?</a>|</?a\b[^>]*>', "", html)
     html = re.sub(r' id="[^"]*"|<span class="eqno">.*?</span>(?=\\\[)', "", html)
-    # From the root of the edition; the script knows where that is.
-    return re.sub(r'src="[^"]*?_images/', 'data-src="_images/', html).strip()
+    # From the root of the edition; the script knows where that is. (Where a page is not built anew,
+    # the builder has not looked for its pictures.)
+    return re.sub(r'src="[^"]*/([^"/]+)"', r'data-src="_images/\1"', html).strip()
