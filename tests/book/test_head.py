@@ -134,6 +134,15 @@ def test_bibtex_knows_persons_and_groups() -> None:
     assert entry.count("{") == entry.count("}")
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_pictures_below_the_first_wait_until_they_are_near(site: Path, lang: str) -> None:
+    for name in PAGES:
+        pictures = soup(site / lang / name).select("article img")
+        assert not pictures or not pictures[0].get("loading")
+        assert {picture.get("loading") for picture in pictures[1:]} <= {"lazy"}
+        assert all(picture.get("width") and picture.get("height") for picture in pictures)
+
+
 def test_the_size_of_a_picture_is_read_from_its_head(site: Path, tmp_path: Path) -> None:
     assert size_of(site / "cover" / "card.png") == (1200, 630)
     assert size_of(tmp_path) is None
