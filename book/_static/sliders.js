@@ -217,18 +217,7 @@
     },
     lovasz: {
       sliders: { "m₁": slider(0, 1, 0.05, 0.2), "m₂": slider(0, 1, 0.05, 0.6) },
-      x: { label: "m₂", min: 0, max: 1 },
-      at: "m₂",
-      panels: [
-        { label: "Δ̄, 1 − J", height: 210, paint: surfaces },
-        {
-          label: "Δ̄, 1 − J", min: 0, max: 1,
-          curves: {
-            "Δ̄": (m2, s) => lovaszOfTwo(s["m₁"], m2),
-            "1 − J": (m2, s) => jaccardOfTwo(s["m₁"], m2),
-          },
-        },
-      ],
+      panels: [{ label: "Δ̄, 1 − J", height: 210, paint: surfaces }],
       reading: ({ "m₁": m1, "m₂": m2 }) => {
         const [g1, g2] = slopesOfTwo(m1, m2);
         return {
