@@ -13,13 +13,14 @@ from book.editions import ROOT
 
 @pytest.fixture
 def figures(monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(ROOT / "book"), *sys.path])
+    monkeypatch.syspath_prepend(ROOT / "book")
     import figures
 
     with plt.rc_context():
         figures.use_style()
         yield figures
     plt.close("all")
+    sys.modules.pop("figures", None)  # other tests may mean another module
 
 
 def kept_and_whole(figures, figure) -> tuple[Image.Image, Image.Image, float]:
