@@ -9,13 +9,13 @@ from segloss_core import CombinedLoss, CrossEntropyLoss, TverskyLoss
 class nnUNetTrainerTversky(nnUNetTrainer):
     def _build_loss(self):
         void = self.label_manager.ignore_label  # None where there is none
-        options = {"mode": "multiclass", "ignore_index": void}
+        args = {"mode": "multiclass", "ignore_index": void}
         group = distributed.group.WORLD if self.is_ddp else None
-        tversky = TverskyLoss(alpha=0.3, beta=0.7, process_group=group, **options)
-        ce = CrossEntropyLoss(**options)
-        ours = CombinedLoss({"ce": (1.0, ce), "tversky": (1.0, tversky)})
+        region = TverskyLoss(alpha=0.3, beta=0.7, process_group=group, **args)
+        ce = CrossEntropyLoss(**args)
+        ours = CombinedLoss({"ce": (1.0, ce), "region": (1.0, region)})
         if not self.enable_deep_supervision:
             return ours
-        theirs = super()._build_loss()  # weights the outputs of all resolutions
+        theirs = super()._build_loss()  # weights each resolution
         theirs.loss = ours
         return theirs
