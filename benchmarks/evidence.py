@@ -88,6 +88,8 @@ REFINED = {300: 200, 1000: 667}
 
 #: The picture strip: a corner of a photograph of the book, which is in none of the parts.
 STRIP = {"photograph": "nuclei_10", "top": 112, "left": 16, "side": 128}
+#: Its picture is drawn after so many steps, or at the end of a shorter run.
+PICTURED = 1000
 
 
 # ---- photographs ----
@@ -231,12 +233,14 @@ PLAN: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("border", ("ce_dice", "dice", "focal", "tversky", "weighted_ce"), 1000),
     ("nuclei", ("ce", "dice", "ce_dice", "gap_map", "ce_then_lovasz"), 1000),
     ("three", ("ce", "ce_dice", "dice"), 1000),
+    ("nuclei", ("both_shores", *MAIN[3:], "dice_image", "balanced_ce_image"), 1000),
     ("border", ("lovasz", "balanced_ce", "jaccard"), 1000),
     ("centres", ("focal", "tversky", "weighted_ce", "lovasz", "balanced_ce", "jaccard"), 1000),
     ("three", ("weighted_ce", "focal", "tversky", "lovasz", "jaccard"), 1000),
     ("border", ("ce", "ce_dice", "dice", "focal", "tversky", "weighted_ce"), 3000),
-    ("nuclei", ("ce_lovasz", "tversky_precise"), 300),
-    ("nuclei", ("both_shores", *MAIN[3:]), 1000),
+    ("nuclei", ("ce", "gap_map", "dice", "ce_dice"), 3000),
+    ("centres", ("ce", "ce_dice", "dice"), 3000),
+    ("nuclei", ("ce_lovasz", "tversky_precise"), 1000),
     ("border", ("ce_lovasz", "ce_then_lovasz", "ce_tversky", "balanced_ce_image"), 1000),
     ("border", ("dice_image", "focal_alpha", "tversky_precise"), 1000),
 )
@@ -543,9 +547,8 @@ def committed(result: Path = RESULT) -> Readings:
         task, loss = path.stem.split(".")
         for curve in drawn["curves"]:
             readings[task, loss, curve["seed"], curve["step"]] |= curve
-        maps = np.array(Image.open(path.with_suffix(".png"))).reshape(-1, STRIP["side"] ** 2)
-        for step, pixels in zip(drawn["pictures"], maps, strict=True):
-            readings[task, loss, SEEDS[0], step]["strip"] = as_text(pixels)
+        pixels = np.array(Image.open(path.with_suffix(".png")))
+        readings[task, loss, SEEDS[0], drawn["pictured"]]["strip"] = as_text(pixels)
     return readings
 
 
@@ -627,26 +630,27 @@ def about() -> dict[str, Any]:
 
 def collect(runs: Path, result: Path = RESULT) -> None:
     """Write what is complete: scores to one file; beside it for each task and loss its curves, and
-    the strips of the first seed one below the other."""
+    the strip of the first seed."""
     records = complete(runs)
     rows = [{k: v for k, v in r.items() if k not in (*CURVES, "strip")} for r in records]
     write(result, {"about": about(), "runs": rows})
     for task, loss in dict.fromkeys((r["task"], r["loss"]) for r in records):
         own = [r for r in records if (r["task"], r["loss"]) == (task, loss)]
-        drawn = [r for r in own if "strip" in r]
+        # One picture of each: they are most of what a notebook takes along.
+        (drawn,) = [r for r in own if "strip" in r and r["step"] == min(PICTURED, own[-1]["step"])]
         kept = ("seed", "step", *CURVES)
         path = result.with_suffix("") / f"{task}.{loss}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write(
             path,
             {
-                "pictures": [r["step"] for r in drawn],
+                "pictured": drawn["step"],
                 "curves": [{k: r[k] for k in kept if k in r} for r in own],
             },
         )
-        pixels = b"".join(zlib.decompress(base64.b64decode(r["strip"])) for r in drawn)
-        maps = np.frombuffer(pixels, np.uint8).reshape(-1, STRIP["side"])
-        Image.fromarray(maps).save(path.with_suffix(".png"), optimize=True)
+        pixels = np.frombuffer(zlib.decompress(base64.b64decode(drawn["strip"])), np.uint8)
+        picture = Image.fromarray(pixels.reshape(STRIP["side"], -1))
+        picture.save(path.with_suffix(".png"), optimize=True)
 
 
 def write(path: Path, parts: dict[str, Any]) -> None:

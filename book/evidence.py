@@ -62,7 +62,7 @@ def steps(task: str, *names: str) -> list[int]:
 
 @cache
 def details(task: str, loss: str) -> dict[str, Any]:
-    """What is drawn of a loss: its curves, and the steps after which there is a picture."""
+    """What is drawn of a loss: its curves, and the step after which there is a picture."""
     path = DATA.joinpath("evidence", f"{task}.{loss}.json")
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
@@ -89,10 +89,11 @@ def values(task: str, loss: str, name: str, step: int) -> np.ndarray:
 
 def strip(task: str, loss: str, step: int) -> np.ndarray:
     """The probabilities of seed 0 on a corner of the book's photograph, in [0, 1]."""
-    side = results()["about"]["strip"]["side"]
-    row = details(task, loss)["pictures"].index(step)
+    pictured = details(task, loss)["pictured"]
+    if step != pictured:
+        raise KeyError(f"no picture of {loss!r} on {task!r} after {step} steps, only {pictured}")
     picture: np.ndarray = imread(DATA.joinpath("evidence", f"{task}.{loss}.png"))
-    return picture[row * side : (row + 1) * side]
+    return picture
 
 
 def strip_of(photograph: np.ndarray) -> np.ndarray:

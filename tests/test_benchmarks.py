@@ -1,12 +1,13 @@
 """The benchmark compares like with like, and its tables say what was measured."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import scale, textbook
+from benchmarks import measure, scale, textbook
 from benchmarks.__main__ import over_processes
 from benchmarks.cases import OURS, Case, Workload, cases
 from benchmarks.compare import compare
@@ -25,6 +26,12 @@ def test_everybody_computes_the_same():
     assert {case.loss for case in every} >= {"focal_loss", "dice_loss", "unet_weight_map"}
     for case in every:
         check_values(case)
+
+
+def test_no_script_hides_a_module_of_python():
+    """A folder of scripts is searched first: torch would import ours in place of Python's."""
+    names = {path.stem for path in Path(measure.__file__).parent.glob("*.py")}
+    assert not names & sys.stdlib_module_names
 
 
 def test_another_value_is_refused():

@@ -117,7 +117,7 @@ const look = ({ words, thing }) => {
   const scores = book.places.map(({ folded, isTop, isCode, title }) => {
     const [first] = hits(regex, folded.heading);
     const inText = hits(regex, folded.text).length;
-    const share = first && title ? Math.min(1, compact(first[0]).length / title.length) : 0;
+    const share = first && isTop ? Math.min(1, compact(first[0]).length / title.length) : 0;
     const fit = keys.has(title) ? 1.5 : Math.max(first?.index === 0 ? 1.15 : 1, 1 + share / 2);
     return (inText ? WEIGHT.text * (1 + Math.log2(inText)) : 0)
       + (first ? fit * (isTop ? WEIGHT.title : isCode ? WEIGHT.code : WEIGHT.heading)

@@ -77,6 +77,8 @@ def test_what_is_not_there_is_named(evidence):
         evidence.comparison("nuclei", "hinge")
     with pytest.raises(KeyError, match="no score 'speed'"):
         evidence.comparison("nuclei", "dice", score="speed")
+    with pytest.raises(KeyError, match="no picture of 'ce' on 'nuclei' after 300 steps"):
+        evidence.strip("nuclei", "ce", 300)
     with pytest.raises(ValueError, match="one or two"):
         evidence.comparison("nuclei", "ce")
 
@@ -85,14 +87,15 @@ def test_the_panel_draws_every_task_on_which_losses_were_compared(evidence, reco
     first = {run["task"]: run["loss"] for run in reversed(recorded) if run["loss"] != "ce"}
     assert first.keys() >= {"nuclei", "centres"}
     for task, loss in first.items():
-        figure = evidence.training_panel(evidence.comparison(task, loss, score="ap"))
+        step = evidence.details(task, loss)["pictured"]
+        figure = evidence.training_panel(evidence.comparison(task, loss, score="ap", step=step))
         assert len(figure.axes) == 4
         assert figure.get_size_inches()[0] == 6
         plt.close(figure)
 
 
 def test_the_strip_is_a_corner_of_the_books_photograph(evidence):
-    found = evidence.strip("nuclei", "ce", 300)
+    found = evidence.strip("nuclei", "ce", 1000)
     side = evidence.results()["about"]["strip"]["side"]
     assert found.shape == (side, side)
     assert 0 <= found.min() < found.max() <= 1

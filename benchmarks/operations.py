@@ -1,6 +1,6 @@
 """Where a loss of segloss_core spends its time, by torch's profiler, on one thread.
 
-    python -m benchmarks.profile "Lovász softmax"
+    python -m benchmarks.operations "Lovász softmax"
 
 prints the operations of forward and backward for every full-size workload of that name.
 """
