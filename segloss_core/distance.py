@@ -49,7 +49,7 @@ def unet_weight_map(
     References:
         Olaf Ronneberger, Philipp Fischer, Thomas Brox: U-Net, 2015, arXiv 1505.04597.
 
-    Chapter: distance to the nearest cell.
+    Chapter: U-Net weight map.
     """
     w0, sigma = check_number("w0", w0), check_positive("sigma", sigma)
     reach = sigma * math.sqrt(2 * math.log(max(1, w0 * 2**25)))  # beyond it: below 2^-25
@@ -105,7 +105,7 @@ def distance_weighted_cross_entropy_loss(
     References:
         Olaf Ronneberger, Philipp Fischer, Thomas Brox: U-Net, 2015, arXiv 1505.04597.
 
-    Chapter: distance to the nearest cell.
+    Chapter: U-Net weight map.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     check_tensor("instances", instances, input.device)

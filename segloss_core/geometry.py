@@ -36,7 +36,7 @@ def two_nearest_distances(
         >>> two_nearest_distances(torch.tensor([[1, 0, 0, 0, 2]]))
         (tensor([[0., 1., 2., 1., 0.]]), tensor([[4., 3., 2., 3., 4.]]))
 
-    Chapter: distance to the nearest cell.
+    Chapter: U-Net weight map.
     """
     first, second = two_nearest_squared(instances, spacing, reach=math.inf)
     return first.sqrt(), second.sqrt()
