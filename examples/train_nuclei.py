@@ -257,11 +257,10 @@ def watershed(mask: Tensor, smoothing: float = 1.5) -> Tensor:
     Every pixel climbs to its highest neighbour until it stands on a peak; where two peaks meet, one
     pixel becomes background. `smoothing` is a standard deviation in pixels.
     """
-    depth = [
-        ndimage.gaussian_filter(ndimage.distance_transform_edt(picture), smoothing)
-        for picture in mask.squeeze(1).numpy()
-    ]
-    heights = torch.from_numpy(np.stack(depth)).unsqueeze(1)
+    pictures = mask.squeeze(1).numpy()
+    depths = [ndimage.distance_transform_edt(picture) for picture in pictures]
+    depths = [ndimage.gaussian_filter(depth, smoothing) for depth in depths]
+    heights = torch.from_numpy(np.stack(depths)).unsqueeze(1)
     _, up = F.max_pool2d(heights, 3, stride=1, padding=1, return_indices=True)
     up = up.flatten(1)
     for _ in range(8):  # 256 steps, as far as a photograph is wide
