@@ -52,6 +52,6 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(PEERS): tests/core/peers.txt $(READY) # what the core is compared with
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r $<
+$(PEERS): $(READY) # what the core is compared with and used in: groups of pyproject.toml
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --group peers --group frameworks
 	@touch $@

@@ -8,7 +8,7 @@ import sys
 import types
 from typing import Any
 
-INSTALL = "pip install --no-deps -r tests/core/peers.txt"
+INSTALL = "pip install --no-deps --group peers"
 
 
 def losses_of(package: str) -> Any:

@@ -9,16 +9,19 @@ both editions show the same picture; what a figure says stands in its caption.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
+from PIL import Image
 
 #: Width of every figure in inches.
 WIDTH = 6.0
@@ -48,7 +51,10 @@ GREY = "gray"
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for the session: the only global effect of this module."""
+    """Set matplotlib's defaults for the session, and how a notebook keeps figures: the only global
+    effects of this module."""
+    if (shell := get_ipython()) is not None:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, light_png)
     plt.rcdefaults()
     plt.rcParams.update(
         {
@@ -75,6 +81,22 @@ def use_style() -> None:
             "mathtext.fontset": "dejavusans",
         }
     )
+
+
+def light_png(figure: Figure) -> bytes:
+    """The figure as a PNG of a third of the size: with a palette, where 256 colours will do.
+
+    Where they will not, as in photographs under a colour map, it keeps all of them.
+    """
+    file, light = io.BytesIO(), io.BytesIO()
+    figure.savefig(file, format="png", bbox_inches="tight")
+    picture = Image.open(file).convert("RGB")
+    reduced = picture.quantize(256, dither=Image.Dither.NONE)
+    change = np.abs(np.asarray(picture, float) - np.asarray(reduced.convert("RGB"), float))
+    if change.mean() > 0.1:  # of 255
+        return file.getvalue()
+    reduced.save(light, format="png", optimize=True)
+    return light.getvalue()
 
 
 def panels(

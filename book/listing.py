@@ -1,7 +1,7 @@
-"""Show the source of an imported function where the chapter explains it.
+"""Show the source of an imported function, or a script, where the chapter explains it.
 
 The chapter never types again what the package has: the listing is read from the imported object,
-so it is the code that runs.
+or from the file, so it is the code that runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -67,3 +68,13 @@ def source(*objects: Callable[..., Any] | type) -> Listing:
         shown |= dict.fromkeys([item, *_formula_helpers(item)])
     parts = (without_docstring(inspect.getsource(item)).rstrip() for item in shown)
     return Listing("\n\n\n".join(parts))
+
+
+def script(path: str) -> Listing:
+    """Return a Python file without the docstring at its top."""
+    source = Path(path).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    first, *_ = ast.parse(source).body
+    if ast.get_docstring(ast.parse(source)) is not None:
+        lines = lines[first.end_lineno :]
+    return Listing("\n".join(lines).strip("\n"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import tomllib
 from matplotlib.image import imread
 
 import segloss_core as core
@@ -84,9 +85,10 @@ def test_what_is_said_of_other_packages_is_asserted(readme: str) -> None:
     traps = {trap for row in rows(readme) for trap in re.findall(r"`([a-g]\d+)`", row[-1])}
     assert len(traps) >= 12
     assert [trap for trap in traps if f"def test_trap_{trap}_" not in peers] == []
-    pinned = (ROOT / "tests" / "core" / "peers.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = dict(name.split("==") for name in project["dependency-groups"]["peers"])
     for package in ("kornia", "monai", "segmentation_models_pytorch"):
-        [version] = re.findall(rf"^{package}==(.*)$", pinned, re.MULTILINE)
+        version = pinned[package]
         assert re.search(rf"{package}\]\([^)]*\)\s{re.escape(version)}\D", readme, re.I), package
 
 

@@ -1,4 +1,5 @@
-/* On paper a page is light, and its solutions are open; afterwards it is as it was. */
+/* On paper a page is light, its solutions are open and its pictures there; afterwards it is as it
+   was. */
 "use strict";
 
 (() => {
@@ -10,6 +11,7 @@
     page.dataset.theme = "light";
     folded = [...document.querySelectorAll("article details:not([open])")];
     folded.forEach((details) => { details.open = true; });
+    document.querySelectorAll("img[loading]").forEach((picture) => { picture.loading = "eager"; });
   });
 
   window.addEventListener("afterprint", () => {

@@ -74,6 +74,50 @@
     return { loss, pull: ((1 + loss) / denominator) * p * (1 - p) };
   };
 
+  // Two pixels, one of foreground with error m1 and one of background with m2: the Lovász extension
+  // of 1 - IoU, its slopes (those of the sorted order, foreground first), and soft Jaccard.
+  const lovaszOfTwo = (m1, m2) => Math.max(m1, (m1 + m2) / 2);
+  const slopesOfTwo = (m1, m2) => (m1 >= m2 ? [1, 0] : [0.5, 0.5]);
+  const jaccardOfTwo = (m1, m2) => (m1 + m2) / (1 + m2);
+
+  // Where a point of height v over [0, 1]² stands on a canvas: m1 runs to the right and back, m2 to
+  // the left and back.
+  const inSpace = (m1, m2, v) => [180 + 130 * (m1 - m2), 188 - 42 * (m1 + m2) - 80 * v];
+  const pathInSpace = (points) =>
+    `M${points.map((point) => inSpace(...point).map((v) => v.toFixed(1)).join(",")).join("L")}`;
+
+  const surfaces = (group, { "m₁": m1, "m₂": m2 }, add) => {
+    const line = (points, kind) => add(group, "path", { class: kind, d: pathInSpace(points) });
+    const over = (f, along) => {
+      const steps = Array.from({ length: 41 }, (_, k) => k / 40);
+      return steps.map(along).map(([a, b]) => [a, b, f(a, b)]);
+    };
+    line([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0]], "floor");
+    for (const at of [0, 0.25, 0.5, 0.75, 1]) {
+      line(over(lovaszOfTwo, (u) => [at, u]), "wire curve-0");
+      line(over(lovaszOfTwo, (u) => [u, at]), "wire curve-0");
+    }
+    line(over(lovaszOfTwo, (u) => [u, u]), "curve curve-0"); // the fold
+    line(over(jaccardOfTwo, (u) => [m1, u]), "curve curve-1");
+    line(over(jaccardOfTwo, (u) => [u, m2]), "curve curve-1");
+    const below = lovaszOfTwo(m1, m2), above = jaccardOfTwo(m1, m2);
+    line([[m1, m2, 0], [m1, m2, above]], "stem");
+    const [x, high] = inSpace(m1, m2, above);
+    add(group, "rect", { class: "dot curve-1", x: x - 4, y: high - 4, width: 8, height: 8 });
+    add(group, "circle", { class: "dot curve-0", cx: x, cy: inSpace(m1, m2, below)[1], r: 5 });
+    const name = (text, m1, m2, v, dx, dy, anchor) => {
+      const [left, top] = inSpace(m1, m2, v);
+      add(group, "text", { class: "name", x: left + dx, y: top + dy, "text-anchor": anchor }, text);
+    };
+    name("m₁", 0.5, 0, 0, 8, 14, "start");
+    name("m₂", 0, 0.5, 0, -8, 14, "end");
+    for (const [a, b] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
+      const side = a - b;
+      const height = number(lovaszOfTwo(a, b));
+      name(height, a, b, lovaszOfTwo(a, b), 7 * side, side ? -5 : a ? -7 : 16, "middle");
+    }
+  };
+
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
   const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
@@ -169,6 +213,16 @@
       reading: (s) => {
         const tp = Math.min(s["|X|"], 100);
         return { TP: tp, FP: s["|X|"] - tp, FN: 100 - tp, L: tversky(s["|X|"], s) };
+      },
+    },
+    lovasz: {
+      sliders: { "m₁": slider(0, 1, 0.05, 0.2), "m₂": slider(0, 1, 0.05, 0.6) },
+      panels: [{ label: "Δ̄, 1 − J", height: 210, paint: surfaces }],
+      reading: ({ "m₁": m1, "m₂": m2 }) => {
+        const [g1, g2] = slopesOfTwo(m1, m2);
+        return {
+          "Δ̄": lovaszOfTwo(m1, m2), "1 − J": jaccardOfTwo(m1, m2), "∂Δ̄/∂m₁": g1, "∂Δ̄/∂m₂": g2,
+        };
       },
     },
   };

@@ -23,6 +23,10 @@ Above them stands what makes a site of Jupyter Book 1 out of them:
 ``extension``           hooks the above into Sphinx; language switch, downloads, MathJax
 ``pages``               what a notebook that is handed out says of the built pages
 ``publishing``          the notebooks handed out; buttons to the repository, Colab and Binder
+``front``               what belongs to no edition: the front door, the 404 page, the site's map
+``head``                what a page says of itself: description, addresses, how to cite it
+``weight``              sizes of pictures, and when they are fetched
+``previews``            what references lead to, for the notes that open beside them
 ``search``              the index of the search, from the sections and the glossary's names
 ``drawing``             SVG templates with words in the edition's language and links to its pages
 ``docstrings``          the reference: docstrings in the reader's frame, linked to the chapters

@@ -8,22 +8,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from multiprocessing import Process
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader
 from jupyter_book.sphinx import build_sphinx
 
-from . import draft, parity, pdf
-from .config import BUILD, CONFIG, EDITIONS, LANGUAGES, NOTEBOOKS, ROOT, chapters
+from . import draft, front, parity, pdf
+from .config import BUILD, CONFIG, EDITIONS, LANGUAGES, ROOT, chapters
 from .execution import execute, executed
 from .storage import NotebookError, read, stored, write_whole
 
 SITE = BUILD / "site"
 FOR_READERS = BUILD / "notebooks"
 PDF = BUILD / "pdf"
+UNUSED = shutil.ignore_patterns(".*", "*.map", "*-macros.html")  # of what Sphinx writes
 
 
 def build() -> None:
@@ -41,8 +40,8 @@ def build() -> None:
             sys.exit("The book was not built: its errors stand above.")
         shutil.rmtree(SITE, ignore_errors=True)
         for lang in LANGUAGES:
-            shutil.copytree(_html(lang), SITE / lang, ignore=shutil.ignore_patterns(".*", "*.map"))
-        _write_front_doors()
+            shutil.copytree(_html(lang), SITE / lang, ignore=UNUSED)
+        front.write(SITE)
     print(f"\nThe book is built. Open {SITE / 'index.html'}")
 
 
@@ -82,29 +81,6 @@ def _html(lang: str) -> Path:
     return BUILD / "editions" / lang / "html"
 
 
-def _first_page() -> str:
-    return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["root"]
-
-
-def _pdf_name(lang: str) -> str:
-    return f"{NOTEBOOKS['name']}-{lang}.pdf"
-
-
-def _write_front_doors() -> None:
-    """Write the page that offers the languages, and one in each edition's folder."""
-    root = _first_page()
-    templates = Environment(loader=FileSystemLoader(ROOT / "book" / "_templates"))
-    door = templates.get_template("front_door.html")
-    pages = {lang: f"{lang}/{root}.html" for lang in LANGUAGES}
-    books = {lang: _pdf_name(lang) for lang in LANGUAGES}
-    books = {lang: book for lang, book in books.items() if (SITE / book).exists()}
-    html = door.render(editions=EDITIONS, pages=pages, books=books)
-    (SITE / "index.html").write_text(html, encoding="utf-8")
-    for lang in LANGUAGES:
-        page = f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={root}.html">\n'
-        (SITE / lang / "index.html").write_text(page)
-
-
 def print_pdf() -> None:
     """Print the site as one PDF for each language, and offer both on its front door."""
     if not (SITE / "index.html").exists():
@@ -112,16 +88,15 @@ def print_pdf() -> None:
     if pdf.find_browser() is None:
         sys.exit("No browser found: install Chromium to print the book.")
     author = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["author"]
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    version = f"{citation['version']}, {date.today().isoformat()}"
+    version = f"{front.citation()['version']}, {front.day_of_the_book().isoformat()}"
     with _taking_turns(), pdf.open_browser() as browser:
         for lang, said in EDITIONS.items():
-            first, target = SITE / lang / f"{_first_page()}.html", PDF / _pdf_name(lang)
+            first, target = SITE / lang / f"{front.first_page()}.html", PDF / front.pdf_name(lang)
             words = pdf.Words(said["title"], author, version, said["solutions"])
             pdf.print_book(browser, first, words, target)
             shutil.copy(target, SITE)
             print(f"Printed {target}")
-        _write_front_doors()
+        front.write(SITE)
 
 
 def notebooks() -> None:

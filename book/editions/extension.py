@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import posixpath
 import shutil
 from importlib.metadata import files
 from pathlib import Path
@@ -19,7 +18,7 @@ from sphinx.errors import ExtensionError
 from sphinx.locale import _, get_translation
 from sphinx.transforms import SphinxTransform
 
-from . import docstrings, drawing, search
+from . import docstrings, drawing, head, previews, search, weight
 from .config import LANGUAGES
 from .edition import edition
 from .execution import environment_digest, execute, executed, execution_key
@@ -42,7 +41,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("edition_siblings", False, "html", types=[bool])
     docstrings.setup(app)
     drawing.setup(app)
+    head.setup(app)
+    previews.setup(app)
     search.setup(app)
+    weight.setup(app)
     app.add_transform(LabelsAsAnchors)
     learn_words(app)
     app.connect("config-inited", speak_one_language, priority=900)
@@ -51,11 +53,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", find_outdated)
     app.connect("env-purge-doc", drop_outdated_page)
     app.connect("source-read", read_edition)
-    app.connect("html-page-context", link_to_siblings)
     app.connect("html-page-context", mend_roles)
     app.connect("build-finished", translate_copy_buttons)
     app.connect("build-finished", write_downloads)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", drop_icon_font)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -119,29 +121,6 @@ class LabelsAsAnchors(SphinxTransform):
             section["ids"].sort(key=lambda anchor: anchor not in labels)
 
 
-def link_to_siblings(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
-) -> None:
-    """Give the page's template the links to the same page of every edition."""
-    if not app.config.edition_siblings:
-        return
-    here = app.builder.get_target_uri(pagename)
-    up = posixpath.relpath(".", posixpath.dirname(here) or ".")
-    context["edition_links"] = [
-        {
-            "lang": lang,
-            "name": app.config.editions[lang]["name"],
-            "href": posixpath.join(up, "..", lang, here),
-            "current": lang == app.config.language,
-        }
-        for lang in LANGUAGES
-    ]
-    context["metatags"] = context.get("metatags", "") + "".join(
-        f'<link rel="alternate" hreflang="{link["lang"]}" href="{link["href"]}" />\n'
-        for link in context["edition_links"]
-    )
-
-
 def mend_roles(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -192,6 +171,14 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file.locate(), target)
+
+
+def drop_icon_font(app: Sphinx, exception: Exception | None) -> None:
+    """Delete the theme's icons, 3 MB of script and fonts: the book draws the few it shows."""
+    static = Path(app.outdir, "_static")
+    for script in static.glob("scripts/fontawesome.js*"):
+        script.unlink()
+    shutil.rmtree(static / "vendor" / "fontawesome", ignore_errors=True)
 
 
 def learn_words(app: Sphinx) -> None:

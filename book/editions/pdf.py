@@ -118,6 +118,8 @@ def whole_book(first: Path, words: Words) -> str:
         _gather(article, uri, starts)
         for folded in article.select("details"):
             folded["open"] = ""
+        for picture in article.select("img[loading]"):
+            del picture["loading"]  # on paper none may wait until it is near
     pages = list(articles.values())
     if solved := [part for article in pages for part in take_solutions(article)]:
         pages.append(_last_part(words.solutions, solved))

@@ -43,12 +43,20 @@ def launch_the_edition(app: Sphinx) -> None:
     options["path_to_docs"] = f"{app.config.language}/_sources"
 
 
+def site_address(repository: str, base: str) -> str:
+    """Where the site stands on the web: on GitHub's pages, unless an address of its own is given.
+
+    Empty while the owner has filled in neither.
+    """
+    if not base and (found := re.fullmatch(r"https://github\.com/([^/]+)/([^/]+?)/?", repository)):
+        return f"https://{found[1].lower()}.github.io/{found[2]}"
+    return base.rstrip("/")
+
+
 def edition_address(config: Config) -> str:
     """Where the edition stands on the web; empty while the owner has filled in no address."""
-    site = config.html_baseurl.rstrip("/")
-    url = config.html_theme_options.get("repository_url", "")
-    if not site and (found := re.fullmatch(r"https://github\.com/([^/]+)/([^/]+?)/?", url)):
-        site = f"https://{found[1].lower()}.github.io/{found[2]}"
+    repository = config.html_theme_options.get("repository_url", "")
+    site = site_address(repository, config.html_baseurl)
     return site and f"{site}/{config.language}"
 
 

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,17 @@ def index(app: Sphinx) -> dict[str, Any]:
         number = ".".join(map(str, env.toc_secnumbers.get(docname, {}).get("", ())))
         questions = app.config.search_questions.get(docname, {}).get(app.config.language, [])
         pages.append([app.builder.get_target_uri(docname), number, questions])
-        doctree = env.get_and_resolve_doctree(docname, app.builder)
-        for position, entry in enumerate(_entries(doctree)):
+        for position, entry in enumerate(_entries(resolved(app, docname))):
             places |= {(docname, anchor): len(entries) for anchor in entry.anchors}
             anchor = entry.anchors[0] if position else ""  # the page itself opens at its top
             entries.append([len(pages) - 1, anchor, entry.heading, entry.text()])
     return {"pages": pages, "entries": entries, "names": list(_names(app, places))}
+
+
+@cache
+def resolved(app: Sphinx, docname: str) -> nodes.document:
+    """A page with all its references; to be read, not to be changed."""
+    return app.env.get_and_resolve_doctree(docname, app.builder)
 
 
 def _in_reading_order(env: BuildEnvironment, docname: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The built site in a real browser: what a reader sees, on a screen and on a phone."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,6 +117,45 @@ def test_no_formula_in_a_line_is_cut_off_on_a_phone(on_phone: Page) -> None:
     assert on_phone.evaluate(CUT_FORMULAS) == []
 
 
+# What is wider than its room, and neither shows it nor is reached by the keyboard.
+HIDDEN = """() => [...document.querySelectorAll(
+    "article :is(div.math, mjx-container[display], pre, .pst-scrollable-table-container)")]
+  .filter((part) => part.clientWidth && part.scrollWidth > part.clientWidth + 1)
+  .filter((part) => !part.matches(".more-after[tabindex='0']")
+    || getComputedStyle(part).maskImage === "none")
+  .map((part) => part.outerHTML.slice(0, 200))"""
+
+
+def test_what_is_wider_than_a_phone_shows_it(on_phone: Page) -> None:
+    on_phone.evaluate("document.fonts.ready.then(() => new Promise(requestAnimationFrame))")
+    assert on_phone.evaluate(HIDDEN) == []
+
+
+def test_what_scrolls_shows_on_which_side_there_is_more(tab) -> None:
+    view = tab("en/book/11_choosing.html", viewport=PHONE)
+    wide = view.locator(".pst-scrollable-table-container").first
+    expect(wide).to_have_class(re.compile("more-after"))
+    expect(wide).not_to_have_class(re.compile("more-before"))
+    wide.evaluate("part => part.scrollTo(part.scrollWidth, 0)")
+    expect(wide).to_have_class(re.compile("more-before"))
+    expect(wide).not_to_have_class(re.compile("more-after"))
+
+
+def test_the_handle_of_a_slider_is_large_enough_for_a_finger(tab, site: Path) -> None:
+    """Pressed 11 pixels beside its middle, it is held, and does not jump."""
+    view = tab("en/book/05_focal.html", viewport=PHONE)
+    slider = view.locator(".slider-figure input").first
+    slider.scroll_into_view_if_needed()
+    low, high, value = (
+        float(slider.evaluate(f"e => e.{name}")) for name in ("min", "max", "value")
+    )
+    box, handle = slider.bounding_box(), 28
+    middle = box["x"] + handle / 2 + (box["width"] - handle) * (value - low) / (high - low)
+    for beside in (-11, 11):
+        view.mouse.click(middle + beside, box["y"] + box["height"] / 2)
+        assert float(slider.input_value()) == value
+
+
 def test_displayed_formulas_fit_a_screen(on_screen: Page) -> None:
     """On a phone a long formula scrolls inside its line; on a screen it is seen whole."""
     cut = """() => [...document.querySelectorAll("article div.math")]
@@ -128,17 +168,33 @@ def test_displayed_formulas_fit_a_screen(on_screen: Page) -> None:
 def test_dark_mode_keeps_the_colours_of_figures(in_the_dark: Page) -> None:
     assert in_the_dark.locator("html").get_attribute("data-theme") == "dark"
     for picture in in_the_dark.locator("article .cell_output img").all():
-        style = picture.evaluate("e => [getComputedStyle(e).filter, getComputedStyle(e).opacity]")
-        assert style == ["none", "1"]
+        light = picture.evaluate("e => getComputedStyle(e).filter")
+        assert re.fullmatch(r"brightness\(0\.8\d\)", light)  # one factor for all its colours
+        assert picture.evaluate("e => getComputedStyle(e).opacity") == "1"
         white = picture.evaluate("e => getComputedStyle(e).backgroundColor")
         assert white == "rgb(255, 255, 255)"
 
 
 def test_pictures_load(on_screen: Page) -> None:
     for picture in on_screen.locator("article img").all():
-        if picture.is_visible():  # not in a closed fold
-            picture.scroll_into_view_if_needed()
+        picture.evaluate("e => { e.loading = 'eager'; }")  # in a closed fold it is never near
         assert picture.evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+
+
+def test_a_page_does_not_jump_when_its_pictures_come(on_screen: Page) -> None:
+    """Each has its place before it is there."""
+    for picture in on_screen.locator("article img").all():
+        width, height = (int(picture.get_attribute(side) or 0) for side in ("width", "height"))
+        come = picture.evaluate("e => [e.naturalWidth, e.naturalHeight]")
+        assert come in ([width, height], [0, 0])
+        box = picture.bounding_box()
+        if box and box["height"]:
+            assert box["width"] / box["height"] == pytest.approx(width / height, rel=0.05)
+
+
+def test_formulas_are_no_stops_on_the_way_of_the_tab_key(on_screen: Page) -> None:
+    stops = "article mjx-container[tabindex='0'], article mjx-container a"
+    assert on_screen.locator(stops).count() == 0
 
 
 # What slows axe down and is looked at elsewhere: each letter of a formula, each word of code.
@@ -163,7 +219,7 @@ def test_nothing_shuts_a_reader_out(request: pytest.FixtureRequest, page: Path, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", "en/search.html", "ko/genindex.html"])
+@pytest.mark.parametrize("path", ["index.html", "404.html", "en/search.html", "ko/genindex.html"])
 def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: str) -> None:
     assert barriers(tab(path, color_scheme=scheme)) == NO_BARRIERS
 
@@ -217,6 +273,33 @@ def test_sliders_are_moved_by_keys(tab, site: Path, page: Path) -> None:
             assert slider.input_value() != value
             assert figure.locator("output").all_inner_texts()
             assert drawing(figure) != drawn
+
+
+@pytest.mark.parametrize("viewport", [SCREEN, PHONE], ids=["screen", "phone"])
+def test_the_front_door_is_one_screen(tab, viewport) -> None:
+    """What this is, a picture, and where to start, in both languages, without scrolling."""
+    view = tab("index.html", viewport=viewport)
+    size = view.evaluate(
+        "['Width', 'Height'].map((way) => document.documentElement['scroll' + way])"
+    )
+    assert size == list(viewport.values())
+    for lang in LANGUAGES:
+        for part in (f"h1 [lang={lang}]", f"section[lang={lang}] h2", f"section[lang={lang}] p"):
+            expect(view.locator(part)).to_be_in_viewport(ratio=1)
+        for start in view.locator(f"section[lang={lang}] li a").all():
+            expect(start).to_be_in_viewport(ratio=1)
+    for picture in view.locator("figure img").all():
+        expect(picture).to_be_in_viewport(ratio=1)
+        assert picture.evaluate("e => e.naturalWidth") > 0
+
+
+def test_the_front_door_keeps_the_colours_that_a_reader_chose(tab) -> None:
+    view = tab("index.html", color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = view.evaluate(paper)
+    view.evaluate("localStorage.setItem('mode', 'dark')")
+    view.reload()
+    assert view.evaluate(paper) != light
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

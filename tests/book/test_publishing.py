@@ -21,7 +21,7 @@ PAGE = "book/glossary"
 
 
 @pytest.fixture(scope="module", params=["", URL], ids=["empty", "filled in"])
-def published(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, BeautifulSoup]:
+def built(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, Path]:
     """An address, and a page of a book whose owner wrote it into the configuration."""
     folder = tmp_path_factory.mktemp("book")
     config, filled = re.subn(
@@ -32,7 +32,12 @@ def published(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, Be
     assert filled == 1
     (folder / "_config.yml").write_text(config, encoding="utf-8")
     build(folder, f"root: {PAGE}")
-    return request.param, buttons(folder / "_build" / "html" / f"{PAGE}.html")
+    return request.param, folder / "_build" / "html" / f"{PAGE}.html"
+
+
+@pytest.fixture(scope="module")
+def published(built: tuple[str, Path]) -> tuple[str, BeautifulSoup]:
+    return built[0], buttons(built[1])
 
 
 def build(folder: Path, contents: str) -> None:
@@ -74,6 +79,16 @@ def test_the_address_offers_everything_and_none_offers_nothing(published) -> Non
     url, page = published
     assert page.select(".dropdown-download-buttons")
     assert outward(page) == (expected(url, "ko", PAGE) if url else [])
+
+
+def test_the_address_stands_in_the_head(built) -> None:
+    url, path = built
+    head = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").head
+    canonical = [link["href"] for link in head.select("link[rel=canonical]")]
+    canonical += [tag["content"] for tag in head.select("[property='og:url']")]
+    here = f"https://owner.github.io/NAME/ko/{PAGE}.html"
+    assert canonical == ([here, here] if url else [])
+    assert bool(head.select("[property='og:image']")) == bool(url)
 
 
 def test_the_buttons_speak_korean(published) -> None:

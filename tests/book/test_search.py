@@ -62,6 +62,11 @@ QUERIES = {
             "오버플로, 언더플로, fp16, float16, 혼합 정밀도, 반정밀도, bfloat16, autocast, "
             "분산 학습, DDP, 수치 정밀도, 손실이 NaN"
         ),
+        "frameworks": (
+            "프레임워크, 라이트닝, 파이토치 라이트닝, Lightning, 허깅페이스, transformers, "
+            "SegFormer, 세그포머, nnU-Net, nnunet, MetaTensor, GradScaler, deep supervision, "
+            "Trainer, 손실 연결하기, segmentation_models_pytorch"
+        ),
         "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
         "references": "참고문헌",
@@ -103,6 +108,11 @@ QUERIES = {
         "precision": (
             "fp16, float16, half precision, mixed precision, overflow, underflow, autocast, "
             "DDP, torch.compile, loss is NaN"
+        ),
+        "frameworks": (
+            "framework, PyTorch Lightning, Lightning, Hugging Face, huggingface, transformers, "
+            "SegFormer, nnU-Net, nnunet, MetaTensor, GradScaler, deep supervision, Trainer, "
+            "how to plug in a loss, custom loss, segmentation_models_pytorch"
         ),
         "glossary": "gradient, glossary, region loss, pixel accuracy",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",

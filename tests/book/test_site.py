@@ -60,12 +60,6 @@ def strip(page: BeautifulSoup, *selectors: str) -> BeautifulSoup:
     return page
 
 
-def test_the_front_door_offers_both_languages(site: Path) -> None:
-    links = soup(site / "index.html").select("main a")
-    assert [link["hreflang"] for link in links] == list(LANGUAGES)
-    assert all((site / link["href"]).is_file() for link in links)
-
-
 def test_both_editions_have_the_same_pages(site: Path) -> None:
     korean, english = (
         {page.relative_to(site / lang).as_posix() for page in html_files(site / lang)}

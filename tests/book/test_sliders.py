@@ -142,3 +142,25 @@ def test_weight_between_two_cells(script: Page, w0: float, sigma: float) -> None
         expected = segloss_core.unet_weight_map(row, w0=w0, sigma=sigma)[0, 0, 1].item()
         [drawn] = curve(script, "distance", 0, "w", [gap + 1], {"w₀": w0, "σ": sigma})
         assert math.isclose(drawn, expected, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("m1", [0.0, 0.2, 0.55, 1.0])
+def test_surfaces_over_two_errors(script: Page, m1: float) -> None:
+    """One pixel of foreground and one of background; where the errors are equal there is a fold."""
+    m2 = torch.tensor([0.0, 0.1, 0.35, 0.6, 0.95, 1.0], dtype=torch.float64)
+    p = torch.stack([torch.full_like(m2, 1 - m1), m2], dim=1).requires_grad_()
+    target = torch.tensor([[1, 0]]).expand_as(p)
+    each = {"from_logits": False, "per_image": True, "reduction": "none"}
+    jaccard = segloss_core.jaccard_loss(p, target, **each).flatten()
+    lovasz = segloss_core.lovasz_softmax_loss(
+        torch.stack([1 - p, p], dim=1), target, classes=[1], **each
+    ).flatten()
+    [slopes] = torch.autograd.grad(lovasz.sum(), p)
+    for k, error in enumerate(m2.tolist()):
+        said = script.evaluate(
+            "(setting) => window.sliderFigures.lovasz.reading(setting)", {"m₁": m1, "m₂": error}
+        )
+        by_error = [-slopes[k, 0].item(), slopes[k, 1].item()]
+        assert [said["Δ̄"], said["1 − J"]] == pytest.approx([lovasz[k].item(), jaccard[k].item()])
+        if error != m1:
+            assert [said["∂Δ̄/∂m₁"], said["∂Δ̄/∂m₂"]] == pytest.approx(by_error)
