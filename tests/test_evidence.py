@@ -168,18 +168,6 @@ def test_honest_probabilities_have_no_calibration_error():
     assert evidence.Counts(2 * z, y).calibration_error() > 0.05
 
 
-def test_the_watershed_cuts_where_two_discs_touch():
-    rows, columns = torch.meshgrid(torch.arange(40), torch.arange(60), indexing="ij")
-    discs = [(rows - 20) ** 2 + (columns - c) ** 2 <= 81 for c in (20, 37)]
-    instances = torch.where(discs[0], 1, 2 * discs[1].long())[None, None]
-    mask = instances > 0
-    assert example.object_scores(mask, instances)["merged"] == 2
-    cut = evidence.watershed(mask)
-    assert example.object_scores(cut, instances) == {"object_f1": 1.0, "merged": 0}
-    assert (mask & ~cut).sum() < 20
-    assert not evidence.watershed(mask & False).any()
-
-
 # ---- the results ----
 
 
@@ -230,9 +218,7 @@ def test_a_picture_is_that_of_the_first_seed_where_all_losses_have_one(results):
         with Image.open(path.with_suffix(".png")) as picture:
             assert picture.size == (side, side)
         wanted = (*path.stem.split("."), evidence.SEEDS[0])
-        steps = [
-            r["step"] for r in results["runs"] if (r["task"], r["loss"], r["seed"]) == wanted
-        ]
+        steps = [r["step"] for r in results["runs"] if (r["task"], r["loss"], r["seed"]) == wanted]
         assert pictured == (evidence.PICTURED if evidence.PICTURED in steps else max(steps))
 
 

@@ -189,6 +189,18 @@ def test_objects_are_counted_as_by_hand():
     assert example.object_scores(mask & False, instances * 0)["object_f1"] == 0
 
 
+def test_the_watershed_cuts_where_two_discs_touch():
+    rows, columns = torch.meshgrid(torch.arange(40), torch.arange(60), indexing="ij")
+    discs = [(rows - 20) ** 2 + (columns - c) ** 2 <= 81 for c in (20, 37)]
+    instances = torch.where(discs[0], 1, 2 * discs[1].long())[None, None]
+    mask = instances > 0
+    assert example.object_scores(mask, instances)["merged"] == 2
+    cut = example.watershed(mask)
+    assert example.object_scores(cut, instances) == {"object_f1": 1.0, "merged": 0}
+    assert (mask & ~cut).sum() < 20
+    assert not example.watershed(mask & False).any()
+
+
 # ---- command ----
 
 
