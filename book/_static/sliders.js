@@ -136,7 +136,7 @@
         },
         {
           label: "∂/∂z", min: -1, max: 1,
-          curves: { "p̂ − y": (z, s) => sigmoid(z) - s.y, "½(p̂ − y)²": (z, s) => squaredSlope(z, s.y) },
+          curves: { "p̂ − y": (z, s) => sigmoid(z) - s.y, "(p̂ − y) p̂ (1 − p̂)": (z, s) => squaredSlope(z, s.y) },
         },
       ],
       reading: ({ z, y }) => ({ "p̂": sigmoid(z), "ℓ": crossEntropy(z, y), "∂ℓ/∂z": sigmoid(z) - y }),
