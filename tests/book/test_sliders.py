@@ -61,14 +61,12 @@ def test_cross_entropy_of_a_soft_label(script: Page, label: float) -> None:
     z = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
     target = torch.full_like(z, label).detach()
     losses = {
-        "p̂ − y": segloss_core.cross_entropy_loss(z, target, reduction="none"),
-        "½(p̂ − y)²": (z.sigmoid() - target) ** 2 / 2,
+        ("ℓ", "p̂ − y"): segloss_core.cross_entropy_loss(z, target, reduction="none"),
+        ("½(p̂ − y)²", "(p̂ − y) p̂ (1 − p̂)"): (z.sigmoid() - target) ** 2 / 2,
     }
-    for name, values in losses.items():
+    for names, values in losses.items():
         [slopes] = torch.autograd.grad(values.sum(), z)
-        above = "ℓ" if name == "p̂ − y" else name
-        drawn = [curve(script, "ce", 0, above, LOGITS, {"y": label})]
-        drawn.append(curve(script, "ce", 1, name, LOGITS, {"y": label}))
+        drawn = [curve(script, "ce", k, name, LOGITS, {"y": label}) for k, name in enumerate(names)]
         for curve_drawn, expected in zip(drawn, (values, slopes), strict=True):
             assert curve_drawn == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-12)
 
