@@ -54,6 +54,7 @@ def use_style() -> None:
     """Set matplotlib's defaults for the session, and how a notebook keeps figures: the only global
     effects of this module."""
     if (shell := get_ipython()) is not None:
+        plt.switch_backend(plt.get_backend())  # loaded now, for it brings a way of its own
         shell.display_formatter.formatters["image/png"].for_type(Figure, light_png)
     plt.rcdefaults()
     plt.rcParams.update(

@@ -107,7 +107,7 @@ const partsOf = (list) => {
 
 // What a hit counts, by where it is.
 const WEIGHT = {
-  title: 10, heading: 6, code: 4, name: 8, entry: 5, explained: 9, text: 1, exact: 10, question: 12,
+  title: 10, heading: 6, code: 4, name: 8, entry: 5, explained: 10, text: 1, exact: 10, question: 12,
 };
 
 /* What a part of a query finds: a score for every place, and how rare it is, from 0 to 1. */

@@ -1,11 +1,14 @@
 """How a notebook keeps its figures."""
 
+import base64
 import io
 import sys
 
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from book.editions import ROOT
@@ -47,3 +50,11 @@ def test_a_picture_of_many_colours_keeps_them(figures):
     ax.imshow(np.random.RandomState(0).rand(256, 256, 3))
     kept, whole, _ = kept_and_whole(figures, figure)
     assert kept.tobytes() == whole.tobytes()
+
+
+def test_a_notebook_keeps_what_it_draws_with_a_palette():
+    draw = "import figures\nfigures.use_style()", "_ = figures.panels()"
+    notebook = new_notebook(cells=[new_code_cell(source) for source in draw])
+    NotebookClient(notebook, resources={"metadata": {"path": ROOT / "book"}}).execute()
+    kept = base64.b64decode(notebook.cells[1].outputs[0]["data"]["image/png"])
+    assert Image.open(io.BytesIO(kept)).mode == "P"
