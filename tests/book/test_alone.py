@@ -90,7 +90,10 @@ def test_the_setup_can_be_run_again(stranger: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_installed_is_named(stranger: Path, tmp_path: Path) -> None:
     setup = alone(new_notebook(cells=[new_code_cell("import figures, torch")])).cells[0]
     done = run(stranger, tmp_path, "-c", setup.source)
-    assert "ModuleNotFoundError: this notebook needs ipython, pillow, matplotlib, numpy, torch, " in done.stderr
+    assert (
+        "ModuleNotFoundError: this notebook needs ipython, pillow, matplotlib, numpy, torch, "
+        in done.stderr
+    )
     assert "    pip install ipython pillow matplotlib numpy torch" in done.stderr
 
 
