@@ -132,7 +132,7 @@ def test_what_is_wider_than_a_phone_shows_it(on_phone: Page) -> None:
 
 
 def test_what_scrolls_shows_on_which_side_there_is_more(tab) -> None:
-    view = tab("en/book/11_choosing.html", viewport=PHONE)
+    view = tab("en/book/frameworks.html", viewport=PHONE)
     wide = view.locator(".pst-scrollable-table-container").first
     expect(wide).to_have_class(re.compile("more-after"))
     expect(wide).not_to_have_class(re.compile("more-before"))

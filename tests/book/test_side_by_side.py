@@ -51,6 +51,7 @@ def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     aside = shutil.ignore_patterns("*.ipynb", "data", "__pycache__")
     shutil.copytree(ROOT / "book", root / "book", ignore=aside)
     shutil.copy(CONFIG, root)
+    shutil.copy(ROOT / "CITATION.cff", root)
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
     cells = [
         new_markdown_cell("(ch-page)=\n# 쪽", metadata={"tags": ["ko"]}),
