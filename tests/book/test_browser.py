@@ -133,12 +133,30 @@ def test_what_is_wider_than_a_phone_shows_it(on_phone: Page) -> None:
 
 def test_what_scrolls_shows_on_which_side_there_is_more(tab) -> None:
     view = tab("en/book/frameworks.html", viewport=PHONE)
-    wide = view.locator(".pst-scrollable-table-container").first
+    wide = view.locator("article pre[data-wide]").first
     expect(wide).to_have_class(re.compile("more-after"))
     expect(wide).not_to_have_class(re.compile("more-before"))
     wide.evaluate("part => part.scrollTo(part.scrollWidth, 0)")
     expect(wide).to_have_class(re.compile("more-before"))
     expect(wide).not_to_have_class(re.compile("more-after"))
+
+
+def test_a_table_wider_than_a_phone_becomes_cards(tab) -> None:
+    """Each cell says what stands at the head of its column; where there is room it is a table."""
+    table = "article .pst-scrollable-table-container"
+    view = tab("ko/book/frameworks.html", viewport=PHONE)
+    cards = view.locator(table).first
+    expect(cards).to_have_class(re.compile("as-cards"))
+    assert cards.evaluate("e => e.scrollWidth <= e.clientWidth")
+    heads = cards.locator("thead th").all_text_contents()
+    for row in cards.locator("tbody tr").all():
+        assert row.locator("td > .card-head").all_text_contents() == heads
+        tops = [cell.bounding_box()["y"] for cell in row.locator("td").all()]
+        assert tops == sorted(set(tops))
+    view.set_viewport_size(SCREEN)
+    tops = [c.bounding_box()["y"] for c in cards.locator("tbody tr").first.locator("td").all()]
+    assert len(set(tops)) == 1
+    expect(cards.locator(".card-head").first).to_be_hidden()
 
 
 def test_the_handle_of_a_slider_is_large_enough_for_a_finger(tab, site: Path) -> None:
