@@ -154,11 +154,11 @@
       1.5,
     ),
     distance: {
-      sliders: { "w₀": slider(0, 20, 0.5, 10), σ: slider(1, 15, 0.5, 5) },
+      sliders: { "w₀": slider(0, 20, 0.5, 10), "σ₀": slider(1, 15, 0.5, 5) },
       x: { label: "d₁ + d₂", min: 0, max: 40 },
       panels: [{
         label: "w(x)", min: 0, max: 24,
-        curves: { w: (d, s) => 1 + s["w₀"] * Math.exp(-(d * d) / (2 * s.σ * s.σ)) },
+        curves: { w: (d, s) => 1 + s["w₀"] * Math.exp(-(d * d) / (2 * s["σ₀"] ** 2)) },
       }],
     },
     overlap: {

@@ -138,7 +138,7 @@ def test_weight_between_two_cells(script: Page, w0: float, sigma: float) -> None
         row = torch.zeros(1, 1, gap + 2, dtype=torch.long)
         row[..., 0], row[..., -1] = 1, 2
         expected = segloss_core.unet_weight_map(row, w0=w0, sigma=sigma)[0, 0, 1].item()
-        [drawn] = curve(script, "distance", 0, "w", [gap + 1], {"w₀": w0, "σ": sigma})
+        [drawn] = curve(script, "distance", 0, "w", [gap + 1], {"w₀": w0, "σ₀": sigma})
         assert math.isclose(drawn, expected, rel_tol=1e-6)
 
 
