@@ -60,7 +60,7 @@ QUERIES = {
         ),
         "precision": (
             "오버플로, 언더플로, fp16, float16, 혼합 정밀도, 반정밀도, bfloat16, autocast, "
-            "분산 학습, DDP, 수치 정밀도, 손실이 NaN"
+            "분산 학습, DDP, 수치 정밀도, 손실이 NaN, 손실이 안 줄어요"
         ),
         "frameworks": (
             "프레임워크, 라이트닝, 파이토치 라이트닝, Lightning, 허깅페이스, transformers, "
@@ -69,7 +69,7 @@ QUERIES = {
         ),
         "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
-        "references": "참고문헌",
+        "references": "참고문헌, 인용, 인용하기",
     },
     "en": {
         "index": (
@@ -107,7 +107,7 @@ QUERIES = {
         ),
         "precision": (
             "fp16, float16, half precision, mixed precision, overflow, underflow, autocast, "
-            "DDP, torch.compile, loss is NaN"
+            "DDP, torch.compile, loss is NaN, loss not decreasing"
         ),
         "frameworks": (
             "framework, PyTorch Lightning, Lightning, Hugging Face, huggingface, transformers, "
@@ -116,7 +116,7 @@ QUERIES = {
         ),
         "glossary": "gradient, glossary, region loss, pixel accuracy",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
-        "references": "references",
+        "references": "references, cite, how to cite",
     },
 }
 
