@@ -141,6 +141,9 @@ def test_what_scrolls_shows_on_which_side_there_is_more(tab) -> None:
     expect(wide).not_to_have_class(re.compile("more-after"))
 
 
+TOPS = "row => [...row.cells].map((cell) => cell.getBoundingClientRect().top)"
+
+
 def test_a_table_wider_than_a_phone_becomes_cards(tab) -> None:
     """Each cell says what stands at the head of its column; where there is room it is a table."""
     table = "article .pst-scrollable-table-container"
@@ -151,12 +154,11 @@ def test_a_table_wider_than_a_phone_becomes_cards(tab) -> None:
     heads = cards.locator("thead th").all_text_contents()
     for row in cards.locator("tbody tr").all():
         assert row.locator("td > .card-head").all_text_contents() == heads
-        tops = [cell.bounding_box()["y"] for cell in row.locator("td").all()]
+        tops = row.evaluate(TOPS)  # all at one moment: the page may still be moving
         assert tops == sorted(set(tops))
     view.set_viewport_size(SCREEN)
-    tops = [c.bounding_box()["y"] for c in cards.locator("tbody tr").first.locator("td").all()]
-    assert len(set(tops)) == 1
     expect(cards.locator(".card-head").first).to_be_hidden()
+    assert len(set(cards.locator("tbody tr").first.evaluate(TOPS))) == 1
 
 
 def test_the_handle_of_a_slider_is_large_enough_for_a_finger(tab, site: Path) -> None:
