@@ -216,3 +216,10 @@ def test_pages_are_light(site: Path, lang: str) -> None:
         pictures = {picture["src"] for picture in soup(path).select("article img")}
         size = path.stat().st_size + sum((path.parent / src).stat().st_size for src in pictures)
         assert size < 1_000_000, f"{path.name}: {size} bytes"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_downloads_are_light(site: Path, lang: str) -> None:
+    """A notebook with all that it brings, its figures drawn."""
+    for path in (site / lang / "_sources" / "book").glob("*.ipynb"):
+        assert path.stat().st_size < 1_000_000, f"{path.name}: {path.stat().st_size} bytes"
