@@ -58,8 +58,10 @@ Convention:
         "sum", divided by what all of them count. The sums of a region do not cross a backward, so
         that each batch is a region of its own; `per_image` makes that plain.
     Checks: values (labels, probabilities, weights) are looked at in eager calls, not under
-        torch.compile, torch.export, vmap or the capture of a CUDA graph. Looking waits for a GPU;
-        the environment variable SEGLOSS_CHECK_VALUES=0, set before the import, switches it off.
+        torch.compile, torch.export, vmap or the capture of a CUDA graph. Nothing waits for a CUDA
+        device: it looks when it gets there, and stops with the same words, as torch does for class
+        ids. The environment variable SEGLOSS_CHECK_VALUES, set before the import, can be "now" (a
+        ValueError at the call, for debugging; it waits) or "0" (nobody looks).
     Warning: one is given, where all valid pixels of a mask are 0 and `ignore_index=255` takes out
         some in every image: the foreground of a mask of 0 and 255 would vanish like that.
 """

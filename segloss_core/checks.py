@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Values of a tensor on a GPU are known only when it has caught up: whoever cannot wait for it, and
-# trusts the data, says so before Python starts.
-LOOK_AT_VALUES = os.environ.get("SEGLOSS_CHECK_VALUES", "1") != "0"
+# Values of a tensor on a GPU are known only when it has caught up. Nobody waits for that, unless
+# "now" was said before Python started; "0" trusts the data everywhere.
+CHECK_VALUES = os.environ.get("SEGLOSS_CHECK_VALUES", "1")
+
+# Devices that assert when they get there; the meta device, to count what that asks of them.
+LATER = ("cuda", "meta")
 
 # Of numbers that options are: squares of larger ones would overflow float32.
 LARGEST = 1e18
@@ -137,7 +140,7 @@ def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> N
     """Class ids below `classes` on the valid pixels."""
     ids = ids.long()
     if valid is not None:
-        if not peek((((ids < 0) | (ids >= classes)) & valid).any()):
+        if seen(ids) and not peek((((ids < 0) | (ids >= classes)) & valid).any()):
             return
         ids = torch.where(valid, ids, 0)
     check_range(name, ids, 0, classes - 1, "class ids")
@@ -158,13 +161,20 @@ def check_range(
     """
     if x.numel() == 0 or x.dtype == torch.bool:
         return None
+    expected = f"{what} in {_interval(low, high)}"
+    if asserted_later(x):
+        ends = torch.aminmax(x)
+        under = ends.max <= high + slack if math.isfinite(high) else ends.max < high
+        assert_later((ends.min >= low - slack) & under, _message(name, expected, "others", remedy))
+    if not seen(x):
+        return None
     smallest, largest = (peek(end) for end in torch.aminmax(x))
     if smallest is None or largest is None:
         return None
     inside = low - slack <= smallest and largest <= high + slack and math.isfinite(largest)
     if not inside:  # also where there is a NaN
-        expected, came = f"{what} in {_interval(low, high)}", f"values from {smallest} to {largest}"
         remedy = remedy or _label_remedy(name, what, smallest, largest)
+        came = f"values from {smallest} to {largest}"
         raise ValueError(_message(name, expected, came, remedy))
     return largest
 
@@ -183,13 +193,43 @@ def _interval(low: float, high: float) -> str:
     return f"[{low}, {high}" + ("]" if math.isfinite(high) else ")")
 
 
-def peek(x: Tensor) -> float | None:
-    """The value of a scalar tensor, which waits for a GPU.
+def check_that(ok: Tensor, message: str) -> None:
+    """What a scalar tensor says of values, as soon as it is known without waiting."""
+    if asserted_later(ok):
+        assert_later(ok, message)
+    elif peek(ok) is False:
+        raise ValueError(message)
 
-    None where there is none to look at: under torch.compile, torch.export and vmap, on fake and
-    meta tensors, while a CUDA graph is captured, and where checks of values are switched off.
-    """
-    if not LOOK_AT_VALUES or torch.compiler.is_compiling():
+
+def seen(x: Tensor) -> bool:
+    """Whether values are looked at here and now: not under torch.compile, nor on a GPU."""
+    now = CHECK_VALUES == "now" or (CHECK_VALUES == "1" and x.device.type not in LATER)
+    return now and not torch.compiler.is_compiling()
+
+
+def asserted_later(x: Tensor) -> bool:
+    """Whether a GPU looks at values when it gets there, as torch has it look at class ids."""
+    later = CHECK_VALUES == "1" and x.device.type in LATER
+    return later and not torch.compiler.is_compiling()
+
+
+def assert_later(ok: Tensor, message: str) -> None:
+    if ok.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    try:
+        torch._assert_async(ok, f"{message}; SEGLOSS_CHECK_VALUES=now raises this at the call")
+    except RuntimeError:  # vmap has no rule for it, and nothing has run yet
+        return
+
+
+def peek(x: Tensor) -> float | None:
+    """The value of a scalar tensor if it is `seen`; None under torch.export and vmap, too."""
+    return value_of(x) if seen(x) else None
+
+
+def value_of(x: Tensor) -> float | None:
+    """The value of a scalar tensor, which waits for a GPU; None where there is none to see."""
+    if torch.compiler.is_compiling():
         return None
     if x.is_cuda and torch.cuda.is_current_stream_capturing():
         return None

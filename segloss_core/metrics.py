@@ -16,8 +16,8 @@ from .checks import (
     check_tensor,
     expect,
     expect_shape,
-    peek,
     refuse,
+    value_of,
 )
 from .inputs import MODES, Mode, find_valid, hard_mask, signed, without_one_channel
 from .overlap import Regions
@@ -284,7 +284,7 @@ def _largest_id(
     largest = 0
     for name, x in masks.items():
         ids = hard_mask(name, x, "multiclass", valid, math.inf)
-        value = peek(ids.amax()) if ids.numel() else 0
+        value = value_of(ids.amax()) if ids.numel() else 0
         if value is None:
             raise ValueError("num_classes: expected an int under torch.compile, got None")
         largest = max(largest, int(value))

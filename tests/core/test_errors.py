@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from cases import TWINS
 
 import segloss_core as core
+from segloss_core import checks
 
 Z = torch.zeros(2, 4, 5)
 Y = torch.zeros(2, 4, 5, dtype=torch.long)
@@ -324,6 +326,38 @@ def test_an_environment_variable_switches_looking_at_values_off():
         environment = {**os.environ, "SEGLOSS_CHECK_VALUES": value}
         found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
         assert (found.returncode != 0) == fails, found.stderr
+
+
+def test_a_gpu_looks_at_values_when_it_gets_there(monkeypatch):
+    """Nothing is read from a tensor; what is asserted holds for right values and not for wrong."""
+    asserted: list[tuple[bool, str]] = []
+    monkeypatch.setattr(checks, "LATER", ("cpu",))
+    monkeypatch.setattr(torch, "_assert_async", lambda ok, text: asserted.append((bool(ok), text)))
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    several = {"mode": "multiclass"}
+    shares = ZC.softmax(1)
+    negative, infinite = torch.tensor([1.0, -1.0, 1.0]), torch.full(Y.shape, torch.inf)
+    calls = [
+        (core.dice_loss, (ZC, Y), (ZC, Y + 3), several, "target: expected class ids in"),
+        (core.cross_entropy_loss, (Z, Y / 2), (Z, Y + 1.5), {}, "target: expected values in"),
+        (core.focal_loss, (Z, Y > 0), (Z - 1, Y > 0), {"from_logits": False}, "input: exp"),
+        (core.lovasz_hinge_loss, (Z, (Y > 0).float()), (Z, Y + 0.25), {}, "fractional parts"),
+        (core.cross_entropy_loss, (ZC, shares), (ZC, 0 * shares), several, "sum to 1"),
+        (core.dice_score, ((Y > 0).float(), Y > 0), (Y + 0.25, Y > 0), {}, "pred: expected a hard"),
+        (core.two_nearest_distances, (Y,), (Y - 1,), {}, "instances: expected ids in"),
+    ]
+    for loss, right, wrong, options, message in calls:
+        for values, fails in ((right, False), (wrong, True)):
+            asserted.clear()
+            with suppress(RuntimeError):  # the CPU does not take such an id either
+                loss(*values, **options)
+            assert all(ok for ok, _ in asserted) != fails, (loss, asserted)
+        texts = [text for ok, text in asserted if not ok]
+        assert any(message in text and "SEGLOSS_CHECK_VALUES=now" in text for text in texts), texts
+    for options in ({"weight": negative}, {"pixel_weight": infinite}):
+        asserted.clear()
+        core.cross_entropy_loss(ZC, Y, mode="multiclass", **options)
+        assert [text for ok, text in asserted if not ok and next(iter(options)) in text]
 
 
 @pytest.mark.parametrize("loss", [core.cross_entropy_loss, core.dice_loss, core.lovasz_hinge_loss])
