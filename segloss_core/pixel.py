@@ -421,7 +421,7 @@ def _loss_of_error(z: Tensor, term: Term | None) -> Tensor:
     """The loss, where z is the logit of the wrong label."""
     if term is None:
         return _softplus(z)
-    return term(*_logs(-z.clamp(-HUGE, HUGE)))
+    return term(*_logs(-z.nan_to_num(torch.nan, HUGE, -HUGE)))
 
 
 def _logs(z: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .checks import Vector, call, check_bool, check_choice, check_function, check_number
-from .inputs import LOG_EPS, Mode, prepare
+from .inputs import Mode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, region_sums
 from .ranks import ProcessGroup
@@ -85,7 +85,7 @@ def dice_loss(
     smooth = check_number("smooth", smooth)
     overlap, predicted, regions = region_sums(pixels, per_image, process_group, squared)
     dice = ratio(2 * overlap + smooth, predicted + regions.actual + smooth)  # eq-dice
-    loss = _loss_of_score(transform, regions)
+    loss = _loss_of_score(transform, pixels, regions)
     return _reduce_scores(dice, loss, smooth, regions, classes, weight, reduction)
 
 
@@ -147,7 +147,7 @@ def jaccard_loss(
     overlap, predicted, regions = region_sums(pixels, per_image, process_group)
     union = predicted + regions.actual - overlap
     jaccard = ratio(overlap + smooth, union + smooth)  # eq-jaccard
-    loss = _loss_of_score(transform, regions)
+    loss = _loss_of_score(transform, pixels, regions)
     return _reduce_scores(jaccard, loss, smooth, regions, classes, weight, reduction)
 
 
@@ -219,7 +219,7 @@ def tversky_loss(
     tp, predicted, regions = region_sums(pixels, per_image, process_group)
     fp, fn = predicted - tp, regions.actual - tp
     tversky = ratio(tp + smooth, tp + alpha * fp + beta * fn + smooth)  # eq-tversky
-    loss = _loss_of_score(transform, regions)
+    loss = _loss_of_score(transform, pixels, regions)
     if gamma != 1:
         if transform is not None:
             raise ValueError(f"gamma: expected 1 beside a transform, got {gamma} (it is one, too)")
@@ -278,8 +278,8 @@ def mcc_loss(
     tp, predicted, regions = region_sums(pixels, per_image, process_group)
     # In shares of the pixels (TP TN - FP FN) / N^2 is tp - p y, of numbers that overflow nowhere.
     tp, p, y = (ratio(x, regions.valid) for x in (tp, predicted, regions.actual))
-    # At p = 0 and 1 the first root has a slope, too, of at most 1 / LOG_EPS.
-    spread = (not_below_0(p * (1 - p)) + LOG_EPS**2).sqrt() * not_below_0(y * (1 - y)).sqrt()
+    # The first root has a finite slope at p = 0 and 1, too.
+    spread = (not_below_0(p * (1 - p)) + pixels.eps**2).sqrt() * not_below_0(y * (1 - y)).sqrt()
     mcc = ratio(tp - p * y, spread)  # eq-mcc
     mcc = torch.where(y < 1, mcc, p)
     return _reduce_scores(mcc, _one_minus, 0, regions, classes, weight, reduction)
@@ -419,7 +419,7 @@ def region_loss(
     counts = tp, fp, fn, not_below_0(regions.valid - predicted - fn)
     # An empty class is filled; what an index makes of it may be NaN.
     score = call("index", index, *(torch.where(regions.actual > 0, x, 1) for x in counts))
-    loss = _loss_of_score(transform, regions)
+    loss = _loss_of_score(transform, pixels, regions)
     return _reduce_scores(score, loss, 0, regions, classes, weight, reduction)
 
 
@@ -447,12 +447,14 @@ def _reduce_scores(
     return reduce_classes(losses, regions, classes, weight, reduction)
 
 
-def _loss_of_score(transform: Transform | None, regions: Regions) -> Callable[[Tensor], Tensor]:
+def _loss_of_score(
+    transform: Transform | None, pixels: Pixels, regions: Regions
+) -> Callable[[Tensor], Tensor]:
     if transform is None:
         return _one_minus
     if isinstance(transform, str):
-        check_choice("transform", transform, tuple(NAMED))
-        return NAMED[transform]
+        check_choice("transform", transform, ("log", "log_cosh"))
+        return partial(_log, eps=pixels.eps) if transform == "log" else _log_cosh
     points = (torch.full_like(regions.mean.detach(), x) for x in (0, 0.3, 0.7, 1))
     check_function("transform", transform, lambda x: [x], points)
     return partial(call, "transform", transform)
@@ -468,17 +470,14 @@ def _power_of_error(score: Tensor, gamma: float) -> Tensor:
     return torch.where(error <= 0, 0, torch.where(error <= 0, 1, error) ** gamma)
 
 
-def _log(score: Tensor) -> Tensor:
-    """-log s, finite at s = 0 with a slope of 1 / LOG_EPS, and 0 at s = 1."""
-    return -torch.log(torch.lerp(score, torch.ones_like(score), LOG_EPS))
+def _log(score: Tensor, eps: float) -> Tensor:
+    """-log s, but finite at s = 0, with a slope of 1 / eps."""
+    return -torch.log(score + eps * (1 - score))
 
 
 def _log_cosh(score: Tensor) -> Tensor:
     """log(cosh(1 - s)), which keeps its digits near s = 1."""
     return torch.log1p(2 * torch.sinh((1 - score) / 2) ** 2)
-
-
-NAMED: dict[str, Callable[[Tensor], Tensor]] = {"log": _log, "log_cosh": _log_cosh}
 
 
 def _some_counts(like: Tensor) -> Iterator[Tensor]:
