@@ -18,6 +18,13 @@ Args:
     reduction: "mean", "sum" or "none". Default "mean".
     pixel_weight: Factor of each pixel's loss, non-negative, (B, *); it does not enter what a mean
         divides by. Losses of pixels only. Default: all 1.
+    top_k: Let only the ceil(top_k n) largest losses of the batch count, of n valid pixels (and
+        channels), in (0, 1]; all others are void for this call. They are chosen without gradient,
+        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only.
+        Default: all count.
+    transform: The loss from a score s of a class: a function of torch's operations, "log" (-log s,
+        finite at 0) or "log_cosh" (log cosh(1 - s)). Define it once: the first call tries it.
+        Losses of counts of regions only. Default: 1 - s.
     weight: Class weights (C,), non-negative, a tensor or a list; multiclass and multilabel.
         Default: all 1.
     classes: Which classes are averaged: "present" (those with a target pixel; it does not see false
@@ -88,13 +95,28 @@ from .pixel import (
     BalancedCrossEntropyLoss,
     CrossEntropyLoss,
     FocalLoss,
+    PixelLoss,
     WeightedCrossEntropyLoss,
     balanced_cross_entropy_loss,
     cross_entropy_loss,
     focal_loss,
+    pixel_loss,
     weighted_cross_entropy_loss,
 )
-from .region import DiceLoss, JaccardLoss, TverskyLoss, dice_loss, jaccard_loss, tversky_loss
+from .region import (
+    DiceLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    MCCLoss,
+    RegionLoss,
+    TverskyLoss,
+    dice_loss,
+    generalized_dice_loss,
+    jaccard_loss,
+    mcc_loss,
+    region_loss,
+    tversky_loss,
+)
 
 __all__ = [
     "BalancedCrossEntropyLoss",
@@ -103,10 +125,14 @@ __all__ = [
     "DiceLoss",
     "DistanceWeightedCrossEntropyLoss",
     "FocalLoss",
+    "GeneralizedDiceLoss",
     "JaccardLoss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
+    "MCCLoss",
     "Mode",
+    "PixelLoss",
+    "RegionLoss",
     "TverskyLoss",
     "WeightedCrossEntropyLoss",
     "balanced_cross_entropy_loss",
@@ -116,12 +142,16 @@ __all__ = [
     "dice_score",
     "distance_weighted_cross_entropy_loss",
     "focal_loss",
+    "generalized_dice_loss",
     "jaccard_from_counts",
     "jaccard_index",
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "mcc_loss",
     "overlap_counts",
+    "pixel_loss",
+    "region_loss",
     "tversky_loss",
     "two_nearest_distances",
     "unet_weight_map",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -89,8 +92,8 @@ def check_number(
     return value
 
 
-def check_positive(name: str, value: object) -> float:
-    value = check_number(name, value)
+def check_positive(name: str, value: object, high: float = math.inf) -> float:
+    value = check_number(name, value, high=high)
     if value == 0:
         raise ValueError(_message(name, "a positive number", "0"))
     return value
@@ -268,3 +271,64 @@ def check_group(process_group: object) -> None:
     if not distributed.is_available() or not isinstance(process_group, distributed.ProcessGroup):
         expected, remedy = "a torch.distributed group or None", "torch.distributed.group.WORLD"
         raise TypeError(_message("process_group", expected, f"{process_group!r}", remedy))
+
+
+# Functions of callers' that have been tried, once each, as looking at values waits for a GPU.
+_tried: WeakSet[Any] = WeakSet()
+
+
+def check_function(
+    name: str,
+    function: Callable[..., Tensor],
+    arguments: Callable[[Tensor], Sequence[Tensor]],
+    points: Iterable[Tensor],
+) -> None:
+    """Refuse what is no function, gives a NaN at one of these points, or at all of them no slope.
+
+    Values are looked at in the first call, where they can be seen.
+    """
+    if not callable(function):
+        raise TypeError(_message(name, "a function of tensors", f"{function!r}"))
+    if not LOOK_AT_VALUES or torch.compiler.is_compiling() or _is_tried(function):
+        return
+    sloping = False
+    with torch.enable_grad():
+        for point in points:
+            try:
+                x = point.requires_grad_()
+            except RuntimeError:  # in a transform of torch.func
+                return
+            given = arguments(x)
+            found = call(name, function, *given)
+            is_nan = peek(found.isnan().any())
+            if is_nan is None:
+                return
+            if is_nan:
+                at = found.isnan().flatten().long().argmax()
+                where = ", ".join(f"{a.flatten()[at].item():g}" for a in given)
+                remedy = "a quotient is safe with denominator.clamp(min=1e-12)"
+                raise ValueError(_message(name, "a number", f"nan at ({where})", remedy))
+            if found.requires_grad:
+                (slope,) = torch.autograd.grad(found.sum(), x, allow_unused=True)
+                sloping = sloping or (slope is not None and bool(peek(slope.any())))
+    if not sloping:
+        remedy = "no .detach(), no rounding, no comparison"
+        raise ValueError(_message(name, "a function with a gradient", "none", remedy))
+    with suppress(TypeError):  # what cannot be hashed is tried each time
+        _tried.add(function)
+
+
+def _is_tried(function: object) -> bool:
+    with suppress(TypeError):
+        return function in _tried
+    return False
+
+
+def call(name: str, function: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    """What a caller's function makes of tensors of one shape: a tensor of that shape and dtype."""
+    found: object = function(*args)
+    if not isinstance(found, Tensor):
+        raise TypeError(_message(name, "a function that returns a tensor", type(found).__name__))
+    remedy = "it returns one number for each that it is given, without sums over them"
+    expect_shape(name, found, args[0].shape, remedy=remedy)
+    return found.to(args[0].dtype)

@@ -84,6 +84,13 @@ class Pixels(NamedTuple):
         return torch.promote_types(self.input.dtype, torch.float32)
 
     @property
+    def eps(self) -> float:
+        """Keeps a logarithm finite, and its slope by the input; by logits that is never large."""
+        if self.from_logits:
+            return LOG_EPS
+        return max(LOG_EPS, torch.finfo(self.input.dtype).tiny)  # a slope of 1 / tiny fits a half
+
+    @property
     def scores(self) -> Tensor:
         """The input in `dtype`, 0 under void: before any softmax, whose gradient would be NaN."""
         return self.select(self.input.to(self.dtype))
@@ -101,12 +108,10 @@ class Pixels(NamedTuple):
             z = self.scores
             return torch.where(z.isinf(), z.detach().clamp(-HUGE, HUGE), z)
         p = self.scores
-        # At least the smallest normal number of a half, so that the slope fits it as well.
-        eps = max(LOG_EPS, torch.finfo(self.input.dtype).tiny)
-        log_p = torch.log(p + eps)
+        log_p = torch.log(p + self.eps)
         if self.mode == "multiclass":
             return log_p
-        return log_p - torch.log(1 - p + eps)
+        return log_p - torch.log(1 - p + self.eps)
 
     @property
     def probabilities(self) -> Tensor:

@@ -32,7 +32,44 @@ CE, DICE, FOCAL = "cross_entropy_loss", "dice_loss", "focal_loss"
 TVERSKY, BALANCED = "tversky_loss", "balanced_cross_entropy_loss"
 WCE, DISTANCE = "weighted_cross_entropy_loss", "distance_weighted_cross_entropy_loss"
 HINGE, SOFTMAX = "lovasz_hinge_loss", "lovasz_softmax_loss"
+PIXEL, REGION, GENERALIZED = "pixel_loss", "region_loss", "generalized_dice_loss"
 HALVES = {"from_logits": False}
+
+
+# Functions of a caller that cannot be losses or scores.
+
+
+def number(*x):
+    return 1.0
+
+
+def total(*x):
+    return x[0].sum()
+
+
+def root(log_p, log_q):
+    return log_p.sqrt()
+
+
+def cut(*x):
+    return x[0].detach()
+
+
+def flat(*x):
+    return x[0].round()
+
+
+def specificity(tp, fp, fn, tn):
+    return tn / (tn + fp)
+
+
+def ratio_to_itself(score):
+    return score / score
+
+
+def dice(tp, fp, fn, tn):
+    return 2 * tp / (2 * tp + fp + fn)
+
 
 with warnings.catch_warnings():  # torch itself is about to drop them
     warnings.simplefilter("ignore")
@@ -158,7 +195,42 @@ WRONG = [
     (TYPE, "alpha", ("float", "3 numbers"), call(FOCAL, ZC, Y, alpha=0.25, **MULTI)),
     (VALUE, "alpha", "(2,)", call(FOCAL, ZC, Y, alpha=torch.ones(2), **MULTI)),
     (VALUE, "normalizer", "'anchors'", call(FOCAL, Z, Y, normalizer="anchors")),
+    (VALUE, "top_k", "0", call(CE, Z, Y, top_k=0)),
+    (VALUE, "top_k", "1.5", call(FOCAL, Z, Y, top_k=1.5)),
+    (VALUE, "top_k", "-0.1", call(WCE, Z, Y, beta=1.0, top_k=-0.1)),
+    (TYPE, "top_k", "'10%'", call(BALANCED, Z, Y, top_k="10%")),
+    (VALUE, "top_k", "nan", call(FOCAL, Z, Y, top_k=NAN)),
+    (TYPE, "term", "'focal'", call(PIXEL, Z, Y, term="focal")),
+    (TYPE, "term", ("a function that returns a tensor", "float"), call(PIXEL, Z, Y, term=number)),
+    (VALUE, "term", ("()", "without sums"), call(PIXEL, Z, Y, term=total)),
+    (VALUE, "term", ("nan at (", "clamp"), call(PIXEL, ZC, Y, term=root, **MULTI)),
+    (VALUE, "term", ("a gradient", "none", ".detach()"), call(PIXEL, Z, Y, term=cut)),
+    (VALUE, "term", ("a gradient", "none"), call(PIXEL, ZC, YC, term=flat, **LABEL)),
     # losses on overlaps
+    (TYPE, "index", "None", call(REGION, Z, Y, index=None)),
+    (
+        TYPE,
+        "index",
+        ("a function that returns a tensor", "float"),
+        call(REGION, Z, Y, index=number),
+    ),
+    (VALUE, "index", ("()", "without sums"), call(REGION, ZC, Y, index=total, **MULTI)),
+    (VALUE, "index", ("nan at (0, 0, 3, 0)", "clamp"), call(REGION, Z, Y, index=specificity)),
+    (VALUE, "index", ("a gradient", "none"), call(REGION, Z, Y, index=cut)),
+    (TYPE, "transform", "3", call(DICE, Z, Y, transform=3)),
+    (VALUE, "transform", ("'exp'", "'log_cosh'"), call(TVERSKY, Z, Y, transform="exp")),
+    (VALUE, "transform", ("nan at (0)",), call(DICE, Z, Y, transform=ratio_to_itself)),
+    (VALUE, "transform", ("a gradient", "none"), call(REGION, Z, Y, index=dice, transform=flat)),
+    (VALUE, "gamma", ("2", "transform"), call(TVERSKY, Z, Y, gamma=2, transform="log")),
+    (
+        VALUE,
+        "weight",
+        ("'square'", "'inverse'"),
+        call(GENERALIZED, ZC, Y, weight="square", **MULTI),
+    ),
+    (VALUE, "weight", "(2,)", call(GENERALIZED, ZC, Y, weight=[1, 1], **MULTI)),
+    (VALUE, "weight", "pos_weight", call(GENERALIZED, Z, Y, weight=[1.0])),
+    (VALUE, "classes", "[0, 0]", call(GENERALIZED, ZC, Y, classes=[0, 0], **MULTI)),
     (VALUE, "smooth", "-1", call(DICE, Z, Y, smooth=-1)),
     (TYPE, "smooth", "None", call("jaccard_loss", Z, Y, smooth=None)),
     (TYPE, "squared", "2", call(DICE, Z, Y, squared=2)),

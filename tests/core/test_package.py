@@ -96,6 +96,7 @@ def test_what_all_share_is_said_once():
     }
     assert again == {
         ("balanced_cross_entropy_loss", "per_image"),
+        ("generalized_dice_loss", "weight"),
         ("lovasz_hinge_loss", "mode"),
         ("lovasz_softmax_loss", "mode"),
         ("overlap_counts", "num_classes"),

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from cases import CASES, LOSSES, MODES, PIXEL_LOSSES, REGION_LOSSES, TWINS, Case, sample, weights
+from cases import (
+    CASES,
+    CLASS_LOSSES,
+    LOSSES,
+    MODES,
+    PIXEL_LOSSES,
+    REGION_LOSSES,
+    TWINS,
+    Case,
+    sample,
+    weights,
+)
 
 import segloss_core as core
 
@@ -190,7 +201,7 @@ def test_an_empty_mask_costs_its_mean_probability(case: Case, per_image: bool):
     assert case(torch.full_like(z, 1e4), empty) == 1
 
 
-@pytest.mark.parametrize("case", [c for c in REGION_LOSSES if c.mode != "binary"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CLASS_LOSSES if c.mode != "binary"], ids=str)
 def test_an_absent_class_is_left_out_or_costs_its_mean_error(case: Case):
     """ "present" divides by the classes it counts; "all" takes the fallback."""
     z, y, _ = sample(case, spatial=(3, 4))
@@ -209,7 +220,7 @@ def test_an_absent_class_is_left_out_or_costs_its_mean_error(case: Case):
     assert (grad[:, 2] != 0).equal(z[:, 2] > -1 if hinge else torch.ones_like(z[:, 2]).bool())
 
 
-@pytest.mark.parametrize("loss", [c for c in REGION_LOSSES if c.mode == "multilabel"], ids=str)
+@pytest.mark.parametrize("loss", [c for c in CLASS_LOSSES if c.mode == "multilabel"], ids=str)
 def test_present_does_not_see_false_alarms_on_an_absent_label_and_all_does(loss: Case):
     """As the docstring of the package says."""
     z, y, _ = sample(loss, spatial=(3, 4))
@@ -220,7 +231,7 @@ def test_present_does_not_see_false_alarms_on_an_absent_label_and_all_does(loss:
     assert loss(higher, y, classes="all") > loss(z, y, classes="all")
 
 
-@pytest.mark.parametrize("case", [c for c in REGION_LOSSES if c.mode == "multilabel"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CLASS_LOSSES if c.mode == "multilabel"], ids=str)
 def test_images_without_any_class_are_left_out_of_the_mean(case: Case):
     z, y, _ = sample(case, batch=3, spatial=(4,))
     y[2], y[0, 1] = 0, 0

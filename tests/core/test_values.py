@@ -3,7 +3,7 @@
 import pytest
 import reference
 import torch
-from cases import CASES, LOSSES, PIXEL_LOSSES, REGION_LOSSES, Case, sample
+from cases import CASES, CLASS_LOSSES, LOSSES, PIXEL_LOSSES, Case, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
@@ -30,8 +30,10 @@ def expected(case, z, y, extras, mask=None):
     """Value and gradient by the reference."""
     options = {name: exact(option) for name, option in case.options.items()}
     if "instances" in extras:
-        extras = {"pixel_weight": reference.unet_weights(extras["instances"], **case.options)}
-        options = {}
+        few = {"top_k": options.pop("top_k")} if "top_k" in options else {}
+        of_map = {name: option for name, option in case.options.items() if name in options}
+        extras = {"pixel_weight": reference.unet_weights(extras["instances"], **of_map)}
+        options = few
     extras = {name: exact(flat(x, case, per_class=False)) for name, x in extras.items()}
     if mask is None:
         mask = torch.ones_like(z, dtype=torch.bool)
@@ -92,7 +94,7 @@ def test_pixel_reductions(case: Case):
     torch.testing.assert_close(case(z, y, **extras), each.mean())
 
 
-@pytest.mark.parametrize("case", REGION_LOSSES, ids=str)
+@pytest.mark.parametrize("case", CLASS_LOSSES, ids=str)
 @pytest.mark.parametrize("per_image", [False, True])
 def test_region_reductions(case: Case, per_image: bool):
     z, y, _ = sample(case)
