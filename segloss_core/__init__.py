@@ -66,13 +66,14 @@ Convention:
 
 __version__ = "0.1.0"
 
+from .boundary import BoundaryLoss, HausdorffLoss, boundary_loss, hausdorff_loss
 from .combine import CombinedLoss
 from .distance import (
     DistanceWeightedCrossEntropyLoss,
     distance_weighted_cross_entropy_loss,
     unet_weight_map,
 )
-from .geometry import two_nearest_distances
+from .geometry import signed_distance, two_nearest_distances
 from .inputs import Mode
 from .lovasz import LovaszHingeLoss, LovaszSoftmaxLoss, lovasz_hinge_loss, lovasz_softmax_loss
 from .metrics import (
@@ -93,33 +94,43 @@ from .pixel import (
     weighted_cross_entropy_loss,
 )
 from .region import DiceLoss, JaccardLoss, TverskyLoss, dice_loss, jaccard_loss, tversky_loss
+from .surface import average_surface_distance, boundary_iou, hausdorff_distance, surface_dice
 
 __all__ = [
     "BalancedCrossEntropyLoss",
+    "BoundaryLoss",
     "CombinedLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "DistanceWeightedCrossEntropyLoss",
     "FocalLoss",
+    "HausdorffLoss",
     "JaccardLoss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
     "Mode",
     "TverskyLoss",
     "WeightedCrossEntropyLoss",
+    "average_surface_distance",
     "balanced_cross_entropy_loss",
+    "boundary_iou",
+    "boundary_loss",
     "cross_entropy_loss",
     "dice_from_counts",
     "dice_loss",
     "dice_score",
     "distance_weighted_cross_entropy_loss",
     "focal_loss",
+    "hausdorff_distance",
+    "hausdorff_loss",
     "jaccard_from_counts",
     "jaccard_index",
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
     "overlap_counts",
+    "signed_distance",
+    "surface_dice",
     "tversky_loss",
     "two_nearest_distances",
     "unet_weight_map",
