@@ -75,13 +75,14 @@ Convention:
 
 __version__ = "0.1.0"
 
+from .boundary import BoundaryLoss, HausdorffLoss, boundary_loss, hausdorff_loss
 from .combine import CombinedLoss
 from .distance import (
     DistanceWeightedCrossEntropyLoss,
     distance_weighted_cross_entropy_loss,
     unet_weight_map,
 )
-from .geometry import two_nearest_distances
+from .geometry import signed_distance, two_nearest_distances
 from .inputs import Mode
 from .lovasz import LovaszHingeLoss, LovaszSoftmaxLoss, lovasz_hinge_loss, lovasz_softmax_loss
 from .metrics import (
@@ -117,15 +118,18 @@ from .region import (
     region_loss,
     tversky_loss,
 )
+from .surface import average_surface_distance, boundary_iou, hausdorff_distance, surface_dice
 
 __all__ = [
     "BalancedCrossEntropyLoss",
+    "BoundaryLoss",
     "CombinedLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "DistanceWeightedCrossEntropyLoss",
     "FocalLoss",
     "GeneralizedDiceLoss",
+    "HausdorffLoss",
     "JaccardLoss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
@@ -135,7 +139,10 @@ __all__ = [
     "RegionLoss",
     "TverskyLoss",
     "WeightedCrossEntropyLoss",
+    "average_surface_distance",
     "balanced_cross_entropy_loss",
+    "boundary_iou",
+    "boundary_loss",
     "cross_entropy_loss",
     "dice_from_counts",
     "dice_loss",
@@ -143,6 +150,8 @@ __all__ = [
     "distance_weighted_cross_entropy_loss",
     "focal_loss",
     "generalized_dice_loss",
+    "hausdorff_distance",
+    "hausdorff_loss",
     "jaccard_from_counts",
     "jaccard_index",
     "jaccard_loss",
@@ -152,6 +161,8 @@ __all__ = [
     "overlap_counts",
     "pixel_loss",
     "region_loss",
+    "signed_distance",
+    "surface_dice",
     "tversky_loss",
     "two_nearest_distances",
     "unet_weight_map",

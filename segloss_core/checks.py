@@ -285,11 +285,11 @@ def check_function(
 ) -> None:
     """Refuse what is no function, gives a NaN at one of these points, or at all of them no slope.
 
-    Values are looked at in the first call, where they can be seen.
+    Values are looked at in the first call, where they can be seen; a GPU is waited for once.
     """
     if not callable(function):
         raise TypeError(_message(name, "a function of tensors", f"{function!r}"))
-    if not LOOK_AT_VALUES or torch.compiler.is_compiling() or _is_tried(function):
+    if CHECK_VALUES == "0" or torch.compiler.is_compiling() or _is_tried(function):
         return
     sloping = False
     with torch.enable_grad():
@@ -300,7 +300,7 @@ def check_function(
                 return
             given = arguments(x)
             found = call(name, function, *given)
-            is_nan = peek(found.isnan().any())
+            is_nan = value_of(found.isnan().any())
             if is_nan is None:
                 return
             if is_nan:
@@ -310,7 +310,7 @@ def check_function(
                 raise ValueError(_message(name, "a number", f"nan at ({where})", remedy))
             if found.requires_grad:
                 (slope,) = torch.autograd.grad(found.sum(), x, allow_unused=True)
-                sloping = sloping or (slope is not None and bool(peek(slope.any())))
+                sloping = sloping or (slope is not None and bool(value_of(slope.any())))
     if not sloping:
         remedy = "no .detach(), no rounding, no comparison"
         raise ValueError(_message(name, "a function with a gradient", "none", remedy))

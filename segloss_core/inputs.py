@@ -29,8 +29,10 @@ from .checks import (
     expect_shape,
     is_list_of_numbers,
     peek,
+    value_of,
     seen,
 )
+from .ranks import ProcessGroup, max_over_ranks
 
 Mode = Literal["binary", "multiclass", "multilabel"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -271,6 +273,29 @@ def _is_hard(y: Tensor) -> bool:
     tiles = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
     between = (torch.addcmul(x, x, x, value=-1) for x in tiles)
     return all(peek(torch.dot(x, x)) == 0 for x in between)
+
+
+def check_hard(name: str, x: Tensor, mode: Mode) -> Tensor:
+    """A mask that has no logits beside it, in a dtype that torch can count with."""
+    if mode == "multiclass" and check_tensor(name, x).is_floating_point():
+        raise TypeError(
+            f"{name}: expected integer class ids, got {x.dtype} "
+            f"({name}.argmax(1) of logits, {name}.long() of ids)"
+        )
+    return signed(check_tensor(name, x))
+
+
+def largest_id(
+    masks: dict[str, Tensor], valid: Tensor | None, process_group: ProcessGroup | None
+) -> int:
+    largest = 0
+    for name, x in masks.items():
+        ids = hard_mask(name, x, "multiclass", valid, math.inf)
+        value = value_of(ids.amax()) if ids.numel() else 0
+        if value is None:
+            raise ValueError("num_classes: expected an int under torch.compile, got None")
+        largest = max(largest, int(value))
+    return max_over_ranks(largest, next(iter(masks.values())).device, process_group)
 
 
 def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:

@@ -28,6 +28,8 @@ TWINS = {
     core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
     core.pixel_loss: core.PixelLoss,
     core.region_loss: core.RegionLoss,
+    core.boundary_loss: core.BoundaryLoss,
+    core.hausdorff_loss: core.HausdorffLoss,
 }
 
 MODES = ("binary", "multiclass", "multilabel")
@@ -58,6 +60,16 @@ class Case:
     def is_region(self) -> bool:
         return "classes" in inspect.signature(self.loss).parameters
 
+    @property
+    def is_mean(self) -> bool:
+        """A mean over the pixels of a class: equal images give the mean of their losses."""
+        return self.loss in (core.boundary_loss, core.hausdorff_loss)
+
+    @property
+    def has_distances(self) -> bool:
+        """Which depend on the shape, and are float32."""
+        return self.is_mean or "instances" in self.batch
+
     def __call__(self, input: Tensor, target: Tensor, **more: Any) -> Tensor:
         return self.loss(input, target, mode=self.mode, **{**self.options, **more})
 
@@ -85,6 +97,7 @@ def sample(
     extras = {
         "instances": torch.randint(4, ids, generator=g),
         "pixel_weight": torch.rand(ids, generator=g, dtype=torch.float64).to(dtype),
+        "distance": (4 * torch.randn(shape, generator=g, dtype=torch.float64)).to(dtype),
     }
     return z, y, {name: extras[name] for name in case.batch}
 
@@ -240,6 +253,17 @@ def _cases() -> list[Case]:
             add(core.lovasz_softmax_loss, reference.lovasz_softmax, mode, *regions, soft=False)
         else:
             add(core.lovasz_hinge_loss, reference.lovasz_hinge, mode, *regions, soft=False)
+        # Losses by the distance to an edge
+        add(
+            core.boundary_loss,
+            reference.boundary,
+            mode,
+            {"convention": "centre"},
+            {"convention": "kervadec"},
+            *regions,
+        )
+        add(core.boundary_loss, reference.boundary, mode, batch=("distance",))
+        add(core.hausdorff_loss, reference.hausdorff, mode, {"exponent": 1.5}, *regions)
     return cases
 
 

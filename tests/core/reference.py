@@ -364,3 +364,74 @@ def unet_weights(instances, w0=10.0, sigma=5.0, class_weight=None):
     d1, d2 = two_nearest(instances)
     pair = torch.ones(2) if class_weight is None else class_weight
     return pair.double()[(instances > 0).long()] + w0 * (-((d1 + d2) ** 2) / (2 * sigma**2)).exp()
+
+
+# ---- distances to edges ----
+
+
+def to_nearest(places, spacing=None, half=0.0):
+    """(*) bool to the distances (*) to the nearest place, each pixel against all places."""
+    size = torch.tensor(spacing or [1.0] * places.ndim, dtype=torch.float64)
+    at = torch.ones_like(places).nonzero()
+    if not places.any():
+        return torch.full(places.shape, torch.inf, dtype=torch.float64)
+    gap = (at[:, None] - places.nonzero()[None]).abs()
+    return ((gap - half).clamp(min=0) * size).norm(dim=-1).amin(1).reshape(places.shape)
+
+
+def signed_distance(inside, valid, spacing=None, convention="edge"):
+    """(*) bool: minus the distance to the valid pixels outside, or the distance to those inside."""
+    half = 0.5 if convention == "edge" else 0.0
+    to_outside = to_nearest(~inside & valid, spacing, half) - (convention == "kervadec")
+    phi = torch.where(inside, -to_outside, to_nearest(inside & valid, spacing, half))
+    return torch.where(valid, phi, 0)
+
+
+def signed_distances(inside, valid, spacing=None, convention="edge"):
+    """(B, C, *) bool to (B, C, *)."""
+    maps = [
+        signed_distance(x, v, spacing, convention)
+        for x, v in zip(inside.flatten(0, 1), valid.flatten(0, 1), strict=True)
+    ]
+    return torch.stack(maps).reshape(inside.shape) if maps else inside.double()
+
+
+def mean_of_costs(z, y, valid, mode, cost, classes="present", weight=None, per_image=False):
+    """cost(p, t, b, c, n) over the valid pixels of a class; presence by t > 1/2."""
+    B, C, N = len(z), len(z[0]), len(z[0][0])
+    p, t = probabilities(z, mode), shares(y, C)
+    results = []
+    for images in [[b] for b in range(B)] if per_image else [range(B)]:
+        total, count = mpf(0), mpf(0)
+        for c in range(C) if isinstance(classes, str) else classes:
+            row = 0 if mode == "multiclass" else c
+            pixels = [(b, n) for b in images for n in range(N) if valid[b][row][n]]
+            absent = not any(t[b][c][n] > 0.5 for b, n in pixels)
+            if not pixels or (absent and classes == "present" and mode != "binary"):
+                continue
+            w = mpf(1) if weight is None else weight[c]
+            costs = [cost(p[b][c][n], t[b][c][n], b, c, n) for b, n in pixels]
+            total, count = total + w * sum(costs) / len(costs), count + w
+        if count:
+            results.append(total / count)
+    return sum(results) / len(results) if results else mpf(0)
+
+
+def boundary(z, y, valid, mode, phi, **options):
+    """Without another side phi is 1 or -1."""
+
+    def cost(p, t, b, c, n):
+        d = phi[b][c][n]
+        return p * (d if abs(d) != float("inf") else 1 if d > 0 else -1)
+
+    return mean_of_costs(z, y, valid, mode, cost, **options)
+
+
+def hausdorff(z, y, valid, mode, d_y, d_p, exponent=2, **options):
+    def cost(p, t, b, c, n):
+        to_y, to_p = abs(d_y[b][c][n]), abs(d_p[b][c][n])
+        if to_y == float("inf"):
+            return abs(p - t)
+        return (p - t) ** 2 * (to_y**exponent + (0 if to_p == float("inf") else to_p**exponent))
+
+    return mean_of_costs(z, y, valid, mode, cost, **options)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from segloss_core import lovasz_hinge_loss, lovasz_softmax_loss
+from segloss_core import boundary_loss, lovasz_hinge_loss, lovasz_softmax_loss
 
 
 def exact(x):
@@ -26,6 +26,26 @@ def flat(x, case, per_class=True):
     return x.unsqueeze(-1).flatten(2 if per_class else 1)
 
 
+def distances(case, z, y, given, mask):
+    """The maps that the reference takes, through which no gradient goes."""
+    binary = case.mode == "binary"
+    z, y = (x.unsqueeze(1) if binary else x for x in (z, y))
+    p = z.softmax(1) if case.mode == "multiclass" else z.sigmoid()
+    if y.ndim < z.ndim:
+        y = torch.nn.functional.one_hot(y, z.shape[1]).movedim(-1, 1)
+    valid = torch.ones_like(z, dtype=torch.bool)
+    valid = valid if mask is None else mask.unsqueeze(1).expand_as(z)
+    convention = case.options.get("convention", "edge")
+
+    def signed(inside, convention):
+        maps = reference.signed_distances(inside & valid, valid, convention=convention)
+        return exact(maps.unsqueeze(-1).flatten(2))
+
+    if case.loss is boundary_loss:
+        return {"phi": signed(y > 0.5, convention) if given is None else exact(flat(given, case))}
+    return {"d_y": signed(y > 0.5, "centre"), "d_p": signed(p > 0.5, "centre")}
+
+
 def expected(case, z, y, extras, mask=None):
     """Value and gradient by the reference."""
     options = {name: exact(option) for name, option in case.options.items()}
@@ -34,6 +54,10 @@ def expected(case, z, y, extras, mask=None):
         of_map = {name: option for name, option in case.options.items() if name in options}
         extras = {"pixel_weight": reference.unet_weights(extras["instances"], **of_map)}
         options = few
+    if case.is_mean:
+        options |= distances(case, z, y, extras.get("distance"), mask)
+        options.pop("convention", None)
+        extras = {}
     extras = {name: exact(flat(x, case, per_class=False)) for name, x in extras.items()}
     if mask is None:
         mask = torch.ones_like(z, dtype=torch.bool)
@@ -53,7 +77,7 @@ def check(case, z, y, extras, mask=None):
     loss = case(z, y, **extras, mask=mask)
     (grad,) = torch.autograd.grad(loss, z)
     value, slope = expected(case, z.detach(), y, extras, mask)
-    rtol = 1e-6 if "instances" in extras else 1e-9  # the map is float32
+    rtol = 1e-6 if case.has_distances else 1e-9  # the map is float32
     assert loss.item() == pytest.approx(value, rel=rtol, abs=1e-12)
     torch.testing.assert_close(grad.flatten(), slope.to(grad), rtol=rtol * 100, atol=1e-10)
 
@@ -114,7 +138,7 @@ def test_spatial_dimensions_are_only_pixels(case: Case, spatial):
     """Any number of spatial dimensions gives the value of the same pixels in one row."""
     z, y, extras = sample(case, spatial=spatial)
     value = case(z, y, **extras)
-    if "instances" in case.batch:  # distances depend on the shape
+    if case.has_distances:  # which depend on the shape
         assert value.isfinite()
         return
     extras = {name: flat(x, case, per_class=False) for name, x in extras.items()}
