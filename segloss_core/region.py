@@ -278,9 +278,11 @@ def mcc_loss(
     tp, predicted, regions = region_sums(pixels, per_image, process_group)
     # In shares of the pixels (TP TN - FP FN) / N^2 is tp - p y, of numbers that overflow nowhere.
     tp, p, y = (ratio(x, regions.valid) for x in (tp, predicted, regions.actual))
-    # The first root has a finite slope at p = 0 and 1, too.
-    spread = (not_below_0(p * (1 - p)) + pixels.eps**2).sqrt() * not_below_0(y * (1 - y)).sqrt()
-    mcc = ratio(tp - p * y, spread)  # eq-mcc
+    # The first root has a finite slope at p = 0 and 1, too. Without another side of the target the
+    # quotient is replaced, and a denominator of 1 keeps its second derivative from being NaN.
+    p_margin, y_margin = (not_below_0(x * (1 - x)) for x in (p, y))
+    spread = (p_margin + pixels.eps**2).sqrt() * torch.where(y_margin > 0, y_margin, 1).sqrt()
+    mcc = (tp - p * y) / spread  # eq-mcc
     mcc = torch.where(y < 1, mcc, p)
     return _reduce_scores(mcc, _one_minus, 0, regions, classes, weight, reduction)
 

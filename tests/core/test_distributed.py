@@ -148,7 +148,7 @@ def test_compile_in_one_graph_with_a_group(alone):
 
 def test_a_copy_of_a_module_belongs_to_the_same_group(alone):
     for case in REGION_LOSSES:
-        criterion = TWINS[case.loss](mode=case.mode, process_group=alone)
+        criterion = TWINS[case.loss](mode=case.mode, process_group=alone, **case.options)
         copied = copy.deepcopy(core.CombinedLoss({"region": (1, criterion)}))
         assert copied.losses["region"].process_group is alone
         z, y, _ = sample(case)
