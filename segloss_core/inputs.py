@@ -29,8 +29,8 @@ from .checks import (
     expect_shape,
     is_list_of_numbers,
     peek,
-    value_of,
     seen,
+    value_of,
 )
 from .ranks import ProcessGroup, max_over_ranks
 
