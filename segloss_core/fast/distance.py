@@ -102,9 +102,9 @@ def _groups(ids: Tensor, far: float, dtype: torch.dtype) -> Tensor:
 
 def squared_to_nearest(places: Tensor, steps: Sequence[float], half: float) -> Tensor:
     """Squared distances (K, *) to the nearest place, `half` a pixel less along each dimension."""
-    found = torch.empty(places.shape, dtype=torch.float32)
+    found = torch.empty_like(places, dtype=torch.float32)
     for squared, image in zip(found, places, strict=True):
-        outside = torch.zeros(image.shape, dtype=torch.float32).masked_fill_(~image, math.inf)
+        outside = torch.zeros_like(image, dtype=torch.float32).masked_fill_(~image, math.inf)
         squared.copy_(squared_distance(outside, steps, half=half))
     return found
 
