@@ -122,7 +122,8 @@ def squared_distance(
     distance = _along_lines(outside, reach / steps[0])
     if half:
         distance.sub_(half).clamp_(min=0)
-    squared = distance.mul_(steps[0]).square_()
+    squared = distance.mul_(steps[0])
+    squared.mul_(squared)
     for axis, step in enumerate(steps[1:], 1):
         squared = _across_lines(squared, axis, step, reach, far**2, half)
     return squared
