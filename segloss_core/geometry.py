@@ -276,7 +276,7 @@ def signed_map(inside: Tensor, valid: Tensor | None, grid: Grid, convention: str
 
 def distance_to(places: Tensor, grid: Grid, half: float = 0) -> Tensor:
     """Distances (B, C, N) to the nearest of some pixels, `half` a pixel before its centre."""
-    flat = places.reshape(-1, *grid.shape)
+    flat = places.reshape(places.shape[0] * places.shape[1], *grid.shape)
     if places.numel() == 0:
         squared = torch.zeros_like(flat, dtype=torch.float32)
     elif on_cpu(flat):

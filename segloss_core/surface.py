@@ -258,9 +258,13 @@ class _Pair(NamedTuple):
         p, y = (x & ~self._shrink(x) for x in (self.pred, self.target))
         return p, y, distance_to(p, self.grid), distance_to(y, self.grid)
 
+    def _images(self, region: Tensor) -> Tensor:
+        """(B, C, N) as (B C, *)."""
+        return region.reshape(region.shape[0] * region.shape[1], *self.grid.shape)
+
     def _shrink(self, region: Tensor) -> Tensor:
         """The pixels of a region whose neighbours along the axes are all in it."""
-        wide = _frame(region.reshape(-1, *self.grid.shape))
+        wide = _frame(self._images(region))
         inner = wide
         for axis in range(1, wide.ndim):
             inner = inner & wide.roll(1, axis) & wide.roll(-1, axis)
@@ -269,9 +273,10 @@ class _Pair(NamedTuple):
     def to_edge(self, region: Tensor) -> Tensor:
         """The distance of every pixel to the edge of what is not in the region, as the image's
         surroundings are."""
-        outside = ~_frame(region.reshape(-1, *self.grid.shape))
+        outside = ~_frame(self._images(region))
         wide = Grid(outside.shape[1:], self.grid.steps)
-        return _unframe(distance_to(outside, wide, half=0.5)).reshape(region.shape)
+        distance = distance_to(outside.flatten(1).unsqueeze(1), wide, half=0.5)
+        return _unframe(distance.reshape(outside.shape)).reshape(region.shape)
 
     def mean(self, scores: Tensor, classes: Classes, reduction: Reduction) -> Tensor:
         """Over the classes that either mask has in an image, then over the images."""

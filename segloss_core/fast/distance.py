@@ -102,9 +102,9 @@ def _groups(ids: Tensor, far: float, dtype: torch.dtype) -> Tensor:
 
 def squared_to_nearest(places: Tensor, steps: Sequence[float], half: float) -> Tensor:
     """Squared distances (K, *) to the nearest place, `half` a pixel less along each dimension."""
-    found = torch.empty(places.shape, dtype=torch.float32)
+    found = torch.empty_like(places, dtype=torch.float32)
     for squared, image in zip(found, places, strict=True):
-        outside = torch.zeros(image.shape, dtype=torch.float32).masked_fill_(~image, math.inf)
+        outside = torch.zeros_like(image, dtype=torch.float32).masked_fill_(~image, math.inf)
         squared.copy_(squared_distance(outside, steps, half=half))
     return found
 
@@ -122,7 +122,8 @@ def squared_distance(
     distance = _along_lines(outside, reach / steps[0])
     if half:
         distance.sub_(half).clamp_(min=0)
-    squared = distance.mul_(steps[0]).square_()
+    squared = distance.mul_(steps[0])
+    squared.mul_(squared)
     for axis, step in enumerate(steps[1:], 1):
         squared = _across_lines(squared, axis, step, reach, far**2, half)
     return squared

@@ -262,7 +262,7 @@ def _cases() -> list[Case]:
             {"convention": "kervadec"},
             *regions,
         )
-        add(core.boundary_loss, reference.boundary, mode, batch=("distance",))
+        cases.append(Case(core.boundary_loss, mode, reference.boundary, batch=("distance",)))
         add(core.hausdorff_loss, reference.hausdorff, mode, {"exponent": 1.5}, *regions)
     return cases
 

@@ -382,7 +382,7 @@ def to_nearest(places, spacing=None, half=0.0):
 def signed_distance(inside, valid, spacing=None, convention="edge"):
     """(*) bool: minus the distance to the valid pixels outside, or the distance to those inside."""
     half = 0.5 if convention == "edge" else 0.0
-    to_outside = to_nearest(~inside & valid, spacing, half) - (convention == "kervadec")
+    to_outside = to_nearest(~inside & valid, spacing, half) - float(convention == "kervadec")
     phi = torch.where(inside, -to_outside, to_nearest(inside & valid, spacing, half))
     return torch.where(valid, phi, 0)
 

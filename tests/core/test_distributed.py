@@ -19,7 +19,12 @@ pytestmark = pytest.mark.skipif(
 
 SHARES = [slice(0, 1), slice(1, 3)]
 OPTIONS = [{}, {"per_image": True}, {"reduction": "sum"}, {"per_image": True, "reduction": "sum"}]
-METRICS = [(core.dice_score, {}), (core.jaccard_index, {"per_image": True})]
+METRICS = [
+    (core.dice_score, {}),
+    (core.jaccard_index, {"per_image": True}),
+    (core.average_surface_distance, {}),
+    (core.surface_dice, {"tolerance": 1}),
+]
 
 
 def batch(case):

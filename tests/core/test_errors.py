@@ -265,6 +265,20 @@ WRONG = [
     (VALUE, "class_weight", "(3,)", call("unet_weight_map", Y, class_weight=torch.ones(3))),
     (VALUE, "instances", "(2, 4, 4)", call(DISTANCE, Z, Y, instances=Y[..., :4])),
     (VALUE, "instances", "meta", call(DISTANCE, Z, Y, instances=Y.to("meta"))),
+    # distances to edges
+    (VALUE, "convention", "'x'", call("signed_distance", Y, convention="x")),
+    (VALUE, "convention", "'middle'", call("boundary_loss", Z, Y, convention="middle")),
+    (TYPE, "target", ("float32", "argmax(1)"), call("signed_distance", ZC, **MULTI)),
+    (VALUE, "target", ("between", "0.5"), call("signed_distance", Z + 0.5)),
+    (VALUE, "num_classes", "3", call("signed_distance", Y, num_classes=3)),
+    (VALUE, "spacing", "[1.0]", call("signed_distance", Y, spacing=[1.0])),
+    (VALUE, "spacing", "[1.0]", call("hausdorff_loss", Z, Y, spacing=[1.0])),
+    (VALUE, "exponent", "0", call("hausdorff_loss", Z, Y, exponent=0)),
+    (TYPE, "distance", ("int64", "signed_distance"), call("boundary_loss", Z, Y, distance=Y)),
+    (VALUE, "distance", "(2, 4, 5)", call("boundary_loss", ZC, Y, distance=Z, **MULTI)),
+    (VALUE, "percentile", "101", call("hausdorff_distance", Y, Y, percentile=101)),
+    (VALUE, "tolerance", "-1", call("surface_dice", Y, Y, tolerance=-1)),
+    (VALUE, "width", "0", call("boundary_iou", Y, Y, width=0)),
     # metrics
     (VALUE, "pred", ("between", "pred > 0 of logits"), call("dice_score", Z + 0.5, Y)),
     (VALUE, "pred", "-3.0", call("dice_score", Z - 3, Y)),
@@ -316,7 +330,7 @@ def test_the_table_is_long():
 
 
 # What the constructor cannot know: tensors of the call, the number of classes, a soft target.
-OF_A_CALL = ("input", "target", "mask", "pixel_weight", "instances")
+OF_A_CALL = ("input", "target", "mask", "pixel_weight", "instances", "distance")
 UNKNOWN = ("(2,)", "(3,)", "[3]", "meta", "[1.0]", ("255", "mask"))
 OPTIONS = [
     (error, argument, words, TWINS[getattr(core, name)], options)

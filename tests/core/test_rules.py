@@ -40,8 +40,9 @@ def test_void_pixels_cannot_leak_and_may_be_cropped_away(case: Case, by: str):
 
     z[..., 3:] = torch.tensor([torch.inf, -torch.inf, torch.nan])
     y[..., 3:] = 255
-    if "pixel_weight" in extras:
-        extras["pixel_weight"][..., 3:] = torch.nan
+    for name in ("pixel_weight", "distance"):
+        if name in extras:
+            extras[name][..., 3:] = torch.nan
     keep = torch.ones(2, 3, 6, dtype=torch.bool)
     keep[..., 3:] = False
     void = {"mask": keep} if by == "mask" else {"ignore_index": 255}
