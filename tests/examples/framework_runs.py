@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -21,7 +22,8 @@ import torch.multiprocessing as mp
 from torch import nn
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples" / "frameworks")]
+SHOWN = ROOT / "examples" / "frameworks"
+sys.path[:0] = [str(ROOT), str(SHOWN)]
 
 from criterion import make_criterion  # noqa: E402
 
@@ -308,11 +310,20 @@ def nnunet_trainer() -> None:
         "graphviz", "imagecodecs", "matplotlib", "nibabel", "pandas", "scipy", "seaborn",
         "SimpleITK", "skimage", "sklearn", "threadpoolctl", "tifffile", "unittest2", "yacs",
     )  # fmt: skip
+    # As the page says: a folder with these two files alone.
+    folder = tempfile.mkdtemp()
     os.environ |= {"nnUNet_raw": "", "nnUNet_preprocessed": "", "nnUNet_results": ""}
-    import nnunet_trainer as shown
+    os.environ |= {"nnUNet_extTrainer": folder}
+    for name in ("criterion.py", "nnunet_trainer.py"):
+        shutil.copy(SHOWN / name, folder)
+    sys.path.remove(str(SHOWN))
+    del sys.modules["criterion"]
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    found = recursive_find_trainer_class_by_name("nnUNetTrainerSegloss")
 
     # The trainer asks for plans and a data set; its loss asks for these four alone.
-    trainer = object.__new__(shown.nnUNetTrainerSegloss)
+    trainer = object.__new__(found)
     trainer.is_ddp, trainer.device = False, torch.device("cpu")
     trainer.label_manager = types.SimpleNamespace(ignore_label=3, has_regions=False)
     trainer.configuration_manager = types.SimpleNamespace(
