@@ -187,12 +187,35 @@ def test_displayed_formulas_fit_a_screen(on_screen: Page) -> None:
 
 def test_dark_mode_keeps_the_colours_of_figures(in_the_dark: Page) -> None:
     assert in_the_dark.locator("html").get_attribute("data-theme") == "dark"
-    for picture in in_the_dark.locator("article .cell_output img").all():
+    for picture in in_the_dark.locator("article .cell_output img:not(.drawing)").all():
         light = picture.evaluate("e => getComputedStyle(e).filter")
         assert re.fullmatch(r"brightness\(0\.8\d\)", light)  # one factor for all its colours
         assert picture.evaluate("e => getComputedStyle(e).opacity") == "1"
         white = picture.evaluate("e => getComputedStyle(e).backgroundColor")
         assert white == "rgb(255, 255, 255)"
+
+
+# A stack of its own round a figure of lines would leave it on black.
+BOXED = """e => {
+  for (let part = e.parentElement; !part.matches("main, body"); part = part.parentElement) {
+    const { opacity, filter, transform, isolation, mixBlendMode } = getComputedStyle(part);
+    const own = [opacity, filter, transform, isolation, mixBlendMode].join(" ");
+    if (own !== "1 none none auto normal") return true;
+  }
+  return false;
+}"""
+
+
+def test_in_the_dark_lines_are_drawn_on_the_page(in_the_dark: Page) -> None:
+    """Black turns white, and white is the page: no caption may call a line black."""
+    for picture in in_the_dark.locator("article .cell_output img.drawing").all():
+        style = picture.evaluate("e => getComputedStyle(e).filter")
+        assert style.startswith("invert(1) hue-rotate(180deg)")
+        assert picture.evaluate("e => getComputedStyle(e).mixBlendMode") == "lighten"
+        assert not picture.evaluate(BOXED)
+        figure = picture.locator("xpath=ancestor::figure").first
+        said = figure.text_content() + picture.get_attribute("alt")
+        assert not re.search("black|white|검은|검정|흰|하얀", said, re.IGNORECASE), said
 
 
 def test_pictures_load(on_screen: Page) -> None:
@@ -238,8 +261,17 @@ def test_nothing_shuts_a_reader_out(request: pytest.FixtureRequest, page: Path, 
     assert barriers(view) == NO_BARRIERS
 
 
+BESIDE = ["index.html", "404.html", "en/search.html", "ko/genindex.html"]
+
+
+@pytest.mark.parametrize("path", BESIDE)
+def test_a_phone_does_not_scroll_sideways_beside_the_chapters(tab, path: str) -> None:
+    view = tab(path, viewport=PHONE)
+    assert view.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", "404.html", "en/search.html", "ko/genindex.html"])
+@pytest.mark.parametrize("path", BESIDE)
 def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: str) -> None:
     assert barriers(tab(path, color_scheme=scheme)) == NO_BARRIERS
 
@@ -248,6 +280,19 @@ def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: 
 def test_the_words_of_code_stand_out(tab, scheme: str) -> None:
     view = tab("en/book/index.html", color_scheme=scheme)
     assert barriers(view, "pre") == NO_BARRIERS
+
+
+def test_a_button_that_copies_is_seen_without_a_mouse(tab) -> None:
+    view = tab("en/book/frameworks.html", viewport=PHONE)
+    view.add_style_tag(content="* { transition: none !important }")
+    button = view.locator("article button.copybtn").first
+    assert button.evaluate("e => getComputedStyle(e).opacity") == "0"
+    view.locator("article pre").first.focus()
+    tab_to(view, "article button.copybtn", 9)
+    assert view.locator(":focus").evaluate("e => getComputedStyle(e).opacity") == "1"
+    finger = tab("en/book/frameworks.html", viewport=PHONE, has_touch=True, is_mobile=True)
+    button = finger.locator("article button.copybtn").first
+    assert float(button.evaluate("e => getComputedStyle(e).opacity")) > 0.5
 
 
 @pytest.mark.parametrize(("here", "there"), [LANGUAGES, LANGUAGES[::-1]])
