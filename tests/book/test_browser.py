@@ -108,8 +108,8 @@ CUT_IN_LINE = """() => [...document.querySelectorAll(
     "article :is(mjx-container:not([display]), :not(pre) > code)")]
   .filter((part) => part.checkVisibility() && !part.closest("table"))
   .map((part) => [part, part.closest("p, li, figcaption, h1, h2, h3, dt, dd, summary")])
-  .filter(([part, block]) =>
-    part.getBoundingClientRect().right > block?.getBoundingClientRect().right + 1)
+  .filter(([part, block]) => // but for the edge round code
+    part.getBoundingClientRect().right > block?.getBoundingClientRect().right + 4)
   .map(([, block]) => block.innerText)"""
 
 
@@ -289,7 +289,7 @@ def test_a_button_that_copies_is_seen_without_a_mouse(tab) -> None:
     view.add_style_tag(content="* { transition: none !important }")
     button = view.locator("article button.copybtn").first
     assert button.evaluate("e => getComputedStyle(e).opacity") == "0"
-    view.locator("article pre").first.focus()
+    view.locator("article pre[data-wide]").first.focus()
     tab_to(view, "article button.copybtn", 9)
     assert view.locator(":focus").evaluate("e => getComputedStyle(e).opacity") == "1"
     finger = tab("en/book/frameworks.html", viewport=PHONE, has_touch=True, is_mobile=True)
