@@ -84,7 +84,7 @@ def test_the_address_offers_everything_and_none_offers_nothing(published) -> Non
 def test_the_notebook_is_handed_over(published) -> None:
     """Not shown in a tab, as some browsers do with what is JSON."""
     _, page = published
-    [button] = page.select("a.btn-download-notebook-button")
+    [button] = page.select("a.btn-download-source-button")
     assert button.has_attr("download")
     assert not button.has_attr("target")
 
