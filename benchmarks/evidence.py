@@ -47,15 +47,20 @@ from tqdm import tqdm
 import segloss_core
 from segloss_core import (
     BalancedCrossEntropyLoss,
+    BoundaryLoss,
     CombinedLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
+    HausdorffLoss,
     JaccardLoss,
     LovaszHingeLoss,
     LovaszSoftmaxLoss,
     TverskyLoss,
     WeightedCrossEntropyLoss,
+    boundary_iou,
+    hausdorff_distance,
+    surface_dice,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -179,6 +184,10 @@ def with_ce(loss: nn.Module, **options: Any) -> nn.Module:
     return CombinedLoss({"ce": (0.5, CrossEntropyLoss(**options)), "other": (0.5, loss)})
 
 
+def and_edges(region: nn.Module, edges: nn.Module, share: float) -> nn.Module:
+    return CombinedLoss({"region": (1.0, region), "edges": (share, edges)})
+
+
 #: The two maps weigh the pixels of cross entropy.
 WEIGHED = {"both_shores": "weight_map", "gap_map": "gap_map"}
 
@@ -201,7 +210,15 @@ BINARY: dict[str, Callable[[], nn.Module]] = {
     "ce_dice": lambda: with_ce(DiceLoss()),
     "ce_tversky": lambda: with_ce(TverskyLoss(alpha=0.3, beta=0.7)),
     "ce_lovasz": lambda: with_ce(LovaszHingeLoss()),
+    "top_k": lambda: CrossEntropyLoss(top_k=0.1),
+    "boundary": BoundaryLoss,
+    "ce_boundary": lambda: and_edges(CrossEntropyLoss(), BoundaryLoss(), 0.1),
+    "dice_boundary": lambda: and_edges(DiceLoss(), BoundaryLoss(), 0.1),
+    "ce_hausdorff": lambda: and_edges(CrossEntropyLoss(), HausdorffLoss(), 0.01),
 }
+
+#: Those on "nuclei" whose edges are measured, too.
+OF_EDGES = ("ce", "dice", "ce_dice", "boundary", "ce_boundary", "dice_boundary", "ce_hausdorff")
 
 SOFTMAX: dict[str, Callable[[], nn.Module]] = {
     "ce": lambda: CrossEntropyLoss(mode="multiclass"),
@@ -249,7 +266,9 @@ PLAN: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("border", ("lovasz", "balanced_ce", "jaccard"), 1000),
     ("centres", ("focal", "tversky", "weighted_ce", "lovasz", "balanced_ce", "jaccard"), 1000),
     ("three", ("weighted_ce", "focal", "tversky", "lovasz", "jaccard"), 1000),
-    ("flipped", ("ce", "focal", "dice"), 1000),
+    ("flipped", ("ce", "focal", "dice", "top_k"), 1000),
+    ("border", ("top_k",), 1000),
+    ("nuclei", ("ce_boundary", "dice_boundary", "boundary", "ce_hausdorff"), 1000),
     ("nuclei", ("ce", "gap_map", "dice", "ce_dice"), 3000),
     ("border", ("ce", "ce_dice", "dice"), 3000),
     ("nuclei", ("ce_lovasz", "tversky_precise"), 1000),
@@ -418,7 +437,9 @@ def logits_of(model: nn.Module, image: Tensor) -> Tensor:
     return torch.cat([predict(model, x) for x in few])
 
 
-def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> dict[str, Any]:
+def evaluate(
+    model: nn.Module, folder: Path, task: str, cuts: bool = False, of_edges: bool = False
+) -> dict[str, Any]:
     """The scores of a network on the test photographs, and its curves."""
     logits = {part: logits_of(model, photographs(folder, part).image) for part in ("val", "test")}
     y = {part: targets(folder, part, task) for part in logits}
@@ -454,6 +475,8 @@ def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> d
         _, f1, merges = of_objects(tuned, rare["test"], instances)
         scores |= {"object_f1_val": f1, "merges_val": merges}
         scores["found_small"], scores["found_other"] = found(half, instances)
+    if of_edges:
+        scores |= edges(half, rare["test"])
     scores |= {
         "precisions": test.curve(),
         "reliability": test.reliability(),
@@ -464,6 +487,16 @@ def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> d
             [cut, *of_objects(z["test"] >= logit(cut), rare["test"], instances)] for cut in CUTS
         ]
     return {name: rounded(value) for name, value in scores.items()}
+
+
+def edges(mask: Tensor, y: Tensor) -> dict[str, float]:
+    """Measures of the edge, means of the photographs; of HD95 the median, as it may be infinite."""
+    far = hausdorff_distance(mask, y, percentile=95, reduction="none")
+    return {
+        "boundary_iou": float(boundary_iou(mask, y, width=2)),
+        "surface_dice": float(surface_dice(mask, y, tolerance=1)),
+        "hd95": float(far.median()),
+    }
 
 
 def of_objects(mask: Tensor, y: Tensor, instances: Tensor) -> tuple[float, float, int]:
@@ -511,7 +544,8 @@ def run(job: Job, folder: Path, done: frozenset[int], state: Path | None) -> lis
         if step in done:
             continue
         record = {"task": job.task, "loss": job.loss, "seed": job.seed, "step": step}
-        record |= evaluate(model, folder, job.task, (job.task, job.loss) in CUT)
+        edged = job.task == "nuclei" and job.loss in OF_EDGES
+        record |= evaluate(model, folder, job.task, (job.task, job.loss) in CUT, edged)
         if job.seed == SEEDS[0]:
             record["strip"] = strip(model)
         records.append(record)
@@ -559,7 +593,10 @@ def waiting(jobs: Sequence[Job], runs: Path) -> list[tuple[Job, frozenset[int]]]
     there = read(runs)
     todo = []
     for job in jobs:
-        done = frozenset(step for step in readings(job) if (*job[:3], step) in there)
+        wanted = "hd95" if job.task == "nuclei" and job.loss in OF_EDGES else "ap"
+        done = frozenset(
+            step for step in readings(job) if wanted in there.get((*job[:3], step), {})
+        )
         if done != set(readings(job)):
             todo.append((job, done))
     return todo
