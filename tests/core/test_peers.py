@@ -549,3 +549,34 @@ def test_trap_g43_products_of_four_sums_do_not_overflow_half_precision(monai):
     y = (z > 0).half()
     assert monai.MCCLoss(sigmoid=True)(z, y).isnan()
     same(core.mcc_loss(z, y), core.mcc_loss(z.double(), y.double()))
+
+
+# ---- distances to edges ----
+
+
+def edges(seed=0, size=(14, 10)):
+    """Two masks (1, 1, *) that overlap in part."""
+    pred, target = torch.zeros(2, 1, 1, *size)
+    target[..., 3:9, 2:7] = 1
+    pred[..., 4:11, 3:8] = 1
+    return pred, target
+
+
+@pytest.mark.parametrize("spacing", [None, [2.0, 0.5]])
+def test_scipy_agrees_on_distances(spacing):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    mask = torch.rand(40, 50, generator=torch.Generator().manual_seed(0)) > 0.9
+    there, back = (
+        torch.from_numpy(ndimage.distance_transform_edt(x.numpy(), sampling=spacing))
+        for x in (~mask, mask)
+    )
+    ours = core.signed_distance(mask[None], convention="centre", spacing=spacing)[0]
+    same(ours, there - back)
+
+
+def test_monai_agrees_on_hausdorff_loss(monai):
+    """Of binary masks in floats, with alpha = 2."""
+    pred, target = edges()
+    z = 4 * pred - 2
+    theirs = monai.HausdorffDTLoss(sigmoid=True, include_background=True)(z, target)
+    same(core.hausdorff_loss(z, target), theirs)
