@@ -76,6 +76,7 @@ QUERIES = {
         ),
         "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크, 무시할 라벨",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
+        "playground": "플레이그라운드, 놀이터, 데모, 직접 해 보기, 예측을 칠하기, playground",
         "references": "참고문헌, 인용, 인용하기",
     },
     "en": {
@@ -128,6 +129,7 @@ QUERIES = {
         ),
         "glossary": "gradient, glossary, region loss, pixel accuracy, ignored label",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
+        "playground": "playground, demo, interactive, visualization, paint a prediction",
         "references": "references, cite, how to cite",
     },
 }
