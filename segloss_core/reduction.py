@@ -50,13 +50,11 @@ def reduce_pixels(
 
     if reduction == "none":
         return weighted(pixels).reshape(pixels.shape)
-    if reduction == "sum":
-        divisor: Tensor | float = 1
-    else:
-        divisor = pixels.valid_total() if normalizer is None else normalizer
+    divisor = 1 if reduction == "sum" else normalizer
 
     def formula(pixels: Pixels) -> Tensor:
-        return ratio(weighted(pixels).sum(), divisor)
+        number = pixels.valid_total() if divisor is None else divisor
+        return ratio(weighted(pixels).sum(), number)
 
     return evaluate(formula, form and replace(form, divisor=divisor), pixels)
 

@@ -1,0 +1,321 @@
+"""The kernels for a GPU against the formulas: on a GPU where there is one, else interpreted."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cases import CASES, LOSSES, Case, sample
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+import segloss_core as core
+from segloss_core.fast import dispatch
+
+pytest.importorskip("triton", reason="Triton is not installed; it is for Linux on x86-64")
+
+from segloss_core import gpu
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, on NaN and inf
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SERVED = [case for case in CASES if not case.is_region]
+SERVED = [case for case in SERVED if "label_smoothing" not in case.options]
+SERVED = [case for case in SERVED if case.mode != "multiclass" or not case.soft]
+HARD = [case for case in LOSSES if case in SERVED]
+
+Result = tuple[Tensor, Tensor]
+
+
+@pytest.fixture
+def triton(monkeypatch) -> Iterator[None]:
+    """Kernels wherever there is one, on a CPU as well."""
+    monkeypatch.setattr(dispatch, "TRITON", True)
+    if DEVICE == "cpu":
+        monkeypatch.setattr(gpu, "serves", lambda x: True)
+
+
+@pytest.fixture
+def both(monkeypatch, triton) -> Callable[..., list[Result]]:
+    """Value and gradient by the formula and by the kernel, which there must be."""
+
+    def evaluate(loss: Callable[..., Tensor], z: Tensor, y: Tensor, **extras: Any) -> list[Result]:
+        chosen = []
+
+        def twin(*given: Any) -> Any:
+            chosen.append(find(*given))
+            return chosen[-1]
+
+        results = []
+        y, extras = y.to(DEVICE), {k: moved(v) for k, v in extras.items()}
+        for on in (False, True):
+            with monkeypatch.context() as patch:
+                patch.setattr(dispatch, "TRITON", on)
+                patch.setattr(dispatch, "SMALLEST", torch.inf)
+                find = gpu.twin
+                patch.setattr(gpu, "twin", twin)
+                x = z.detach().to(DEVICE).requires_grad_()
+                value = loss(x, y, **extras)
+                results.append((value.detach(), torch.autograd.grad(value, x)[0]))
+        assert len(chosen) == 1
+        assert chosen[0] is not None
+        return results
+
+    return evaluate
+
+
+def moved(x: Any) -> Any:
+    return x.to(DEVICE) if isinstance(x, Tensor) else x
+
+
+def on_device(case: Case) -> Callable[..., Tensor]:
+    """The case with its options on the device."""
+    options = {k: moved(v) for k, v in case.options.items()}
+    return lambda z, y, **extras: case(z, y, **options, **extras)
+
+
+def narrow(extras: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.float() if v.is_floating_point() else v for k, v in extras.items()}
+
+
+def assert_near(found: Result, expected: Result, rtol: float = 2e-6, slack: float = 2e-6) -> None:
+    """Equal but for rounding: the value by itself, the slopes beside the largest."""
+    torch.testing.assert_close(found[0], expected[0], rtol=rtol, atol=1e-7)
+    scale = expected[1].abs().max().clamp(min=1e-6).float()
+    slopes = [gradient.float() / scale for gradient in (found[1], expected[1])]
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=slack)
+    assert found[1].dtype == expected[1].dtype
+
+
+@pytest.mark.parametrize("case", SERVED, ids=str)
+def test_kernels_equal_formulas(case: Case, both):
+    z, y, extras = sample(case, spatial=(3, 4), dtype=torch.float32)
+    y = y.float() if case.soft else y
+    for void in ({}, {"mask": torch.arange(24).view(2, 3, 4) % 5 > 0}):
+        assert_near(*reversed(both(on_device(case), z, y, **narrow(extras), **void)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("classes", [2, 4, 19, 150, 1000])
+def test_classes_and_precisions(classes: int, dtype: torch.dtype, both):
+    """From one tile with empty rows to several tiles, infinite and NaN logits under void pixels."""
+    g = torch.Generator().manual_seed(classes)
+    z = (3 * torch.randn(1, classes, 5, 7, generator=g)).to(dtype)
+    y = torch.randint(classes, (1, 5, 7), generator=g)
+    y[0, 0, :3], y[0, 1, 0], y[0, 1, 1] = -100, classes - 1, 0
+    z[0, :, 0, 0], z[0, :, 0, 1], z[0, -1, 0, 2] = torch.nan, torch.inf, -torch.inf
+    weight = torch.rand(classes, generator=g)
+    slack = 2e-6 if dtype == torch.float32 else torch.finfo(dtype).eps
+
+    def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
+        weights = {"weight": moved(weight), "mode": "multiclass", "ignore_index": -100}
+        return core.cross_entropy_loss(z, y, **weights)
+
+    def focal(z: Tensor, y: Tensor) -> Tensor:
+        return core.focal_loss(z, y, mode="multiclass", ignore_index=-100)
+
+    for loss in (cross_entropy, focal):
+        expected, found = both(loss, z, y)
+        assert_near(found, expected, slack=slack)
+        assert (found[1][0, :, 0, :3] == 0).all()
+        assert found[1].dtype == dtype
+        assert found[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", [torch.bool, torch.uint8, torch.int64, torch.bfloat16], ids=str)
+def test_half_precision_and_kinds_of_masks(dtype: torch.dtype, kind: torch.dtype, both):
+    g = torch.Generator().manual_seed(0)
+    z = (4 * torch.randn(2, 3, 5, generator=g)).to(dtype)
+    y = torch.randint(2, (2, 3, 5), generator=g).to(kind)
+    z[0, 0, :2] = torch.tensor([torch.inf, torch.nan])
+    mask = torch.ones(2, 3, 5, dtype=torch.bool)
+    mask[0, 0, :2] = False
+    for loss in (core.focal_loss, core.balanced_cross_entropy_loss):
+        expected, found = both(loss, z, y, mask=mask)
+        assert_near(found, expected, slack=torch.finfo(dtype).eps)
+        assert (found[1][0, 0, :2] == 0).all()
+
+
+@pytest.mark.parametrize("case", HARD, ids=str)
+def test_nan_and_infinite_logits(case: Case, both):
+    """NaN on a valid pixel shows; an infinite logit is a very large one."""
+    z, y, extras = sample(case, spatial=(3, 4), dtype=torch.float32)
+    broken = z.clone()
+    broken[0, ..., 0, 0] = torch.nan
+    _, (value, gradient) = both(on_device(case), broken, y, **narrow(extras))
+    assert value.isnan()
+    assert gradient[0, ..., 0, 0].isnan().all()
+    if case.mode == "multiclass":
+        right = z.scatter(1, (y.unsqueeze(1) + 1) % 3, -torch.inf)
+        wrong = z.scatter(1, y.unsqueeze(1)[..., :1, :1], -torch.inf)
+    else:
+        right = (2 * y - 1) * torch.inf
+        wrong = right.clone()
+        wrong[0, ..., 0, :2] *= -1
+    _, found = both(on_device(case), right, y, **narrow(extras))
+    expected, _ = both(on_device(case), right.clamp(-1e4, 1e4), y, **narrow(extras))
+    assert_near(found, expected)
+    _, (value, gradient) = both(on_device(case), wrong, y, **narrow(extras))
+    assert not value.isnan()
+    assert not gradient.isnan().any()
+
+
+@pytest.mark.parametrize("case", HARD, ids=str)
+def test_layouts_are_read_in_place(case: Case, both):
+    """Channels last, every other row, transposed, repeated; and three spatial dimensions."""
+    z, y, extras = sample(case, spatial=(4, 3), dtype=torch.float32)
+    twice = z.repeat_interleave(2, -2)[..., ::2, :]
+    strange = [twice, z.transpose(-1, -2).contiguous().transpose(-1, -2)]
+    if "lovasz" not in str(case):  # where equal errors of two images may come in either order
+        strange.append(z[:1].expand_as(z))
+    if z.ndim == 4:
+        strange.append(z.to(memory_format=torch.channels_last))
+    for x in strange:
+        assert_near(*reversed(both(on_device(case), x, y, **narrow(extras))))
+    z, y, extras = sample(case, spatial=(2, 3, 2), dtype=torch.float32)
+    assert_near(*reversed(both(on_device(case), z, y, **narrow(extras))))
+
+
+@pytest.mark.parametrize("case", HARD, ids=str)
+def test_backward_again_with_a_factor_and_twice(case: Case, triton):
+    """A GradScaler's factor; a second backward; a gradient of the gradient is the formula's."""
+    z, y, extras = sample(case, spatial=(3, 4), dtype=torch.float32)
+    loss, extras = on_device(case), {k: moved(v) for k, v in narrow(extras).items()}
+    z, y = z.to(DEVICE).requires_grad_(), y.to(DEVICE)
+    value = loss(z, y, **extras)
+    first, second = (torch.autograd.grad(value, z, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    (scaled,) = torch.autograd.grad(1024 * value, z, retain_graph=True)
+    torch.testing.assert_close(scaled, 1024 * first)
+    (slope,) = torch.autograd.grad(value, z, create_graph=True)
+    torch.testing.assert_close(slope.detach(), first)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), z)
+    assert curvature.abs().max() > 0
+
+
+def test_several_programs_add_up(both):
+    """More pixels than a program takes, with a last one that is not full; and sums by floats."""
+    g = torch.Generator().manual_seed(0)
+    z, y = torch.randn(2, 3, 5000, generator=g), torch.randint(3, (2, 5000), generator=g)
+    y[0, ::7] = 255
+    options = {"mode": "multiclass", "ignore_index": 255}
+    assert_near(*reversed(both(core.cross_entropy_loss, z, y, **options)))
+    assert_near(*reversed(both(core.focal_loss, z[:, 0], y == 1)))
+    assert_near(*reversed(both(core.cross_entropy_loss, z, y, reduction="sum", **options)))
+
+
+def test_nothing_valid_is_0(both):
+    z, y = torch.randn(1, 3, 6), torch.full((1, 6), 255)
+    _, (value, gradient) = both(core.focal_loss, z, y, mode="multiclass", ignore_index=255)
+    assert value == 0
+    assert (gradient == 0).all()
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch would launch."""
+
+    FREE = ("empty", "new_empty", "empty_like", "set_", "detach", "_unsafe_view", "lift_fresh")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if not func.is_view and name not in self.FREE:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class Traffic:
+    """Counts the bytes that interpreted kernels read and write."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        from triton.runtime.interpreter import InterpreterBuilder as Builder
+
+        self.bytes = 0
+        load, store = Builder.create_masked_load, Builder.create_masked_store
+
+        def count(ptrs: Any, mask: Any) -> None:
+            self.bytes += int(mask.data.sum()) * ptrs.get_element_ty().primitive_bitwidth // 8
+
+        def counted_load(builder, ptrs, mask, *rest):
+            count(ptrs, mask)
+            return load(builder, ptrs, mask, *rest)
+
+        def counted_store(builder, ptrs, value, mask, *rest):
+            count(ptrs, mask)
+            return store(builder, ptrs, value, mask, *rest)
+
+        patch.setattr(Builder, "create_masked_load", counted_load)
+        patch.setattr(Builder, "create_masked_store", counted_store)
+
+
+@pytest.fixture
+def counted(monkeypatch, triton) -> Callable[..., tuple[list[str], float]]:
+    """Launches and traffic of what `evaluate` does forward and backward.
+
+    Traffic is in bytes of the logits, beside one read of the target a pass.
+    """
+    if DEVICE != "cpu":
+        pytest.skip("counted under the interpreter")
+
+    def count(loss: Callable[..., Tensor], z: Tensor, y: Tensor, **options: Any) -> Any:
+        launches, operations = [], Operations()
+        whole, start = dispatch.evaluate, gpu.launch.launch
+
+        def launch(kernel, *given, **constants):
+            launches.append(kernel.__name__)
+            with _disable_current_modes():  # the interpreter copies
+                start(kernel, *given, **constants)
+
+        def evaluate(formula, kernel, pixels):
+            with operations:
+                found = whole(formula, kernel, pixels)
+                assert type(found.grad_fn).__name__ == "_ByKernelBackward"
+                torch.autograd.grad(found, pixels.input, slope.expand(found.shape).clone())
+            return found
+
+        slope = torch.ones(())
+        with monkeypatch.context() as patch:
+            traffic = Traffic(patch)
+            for name, module in list(sys.modules.items()):
+                if name.startswith("segloss_core.gpu.") and hasattr(module, "launch"):
+                    patch.setattr(module, "launch", launch)
+                if name.startswith("segloss_core.") and hasattr(module, "evaluate"):
+                    patch.setattr(module, "evaluate", evaluate)
+            loss(z.requires_grad_(), y, **options)
+        operations.names.remove("clone")
+        beside = 2 * y.numel() * y.element_size()
+        share = (traffic.bytes - beside) / (z.numel() * z.element_size())
+        return launches + operations.names, share
+
+    return count
+
+
+@pytest.mark.parametrize("classes", [2, 19, 150])
+def test_pixel_losses_read_the_logits_twice_and_write_them_once(classes: int, counted):
+    z, y = torch.randn(1, classes, 1024), torch.randint(classes, (1, 1024))
+    for loss in (core.cross_entropy_loss, core.focal_loss):
+        launches, traffic = counted(loss, z, y, mode="multiclass")
+        assert launches == ["softmax_losses", "mean", "softmax_slopes"]
+        assert 3 <= traffic <= 3.2
+
+
+def test_kernels_compile_ahead_without_spilling():
+    """For both architectures that are named, by the assembler that comes with Triton."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = str(Path(core.__file__).parents[1])
+    command = [sys.executable, str(Path(__file__).with_name("ahead.py"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["architecture"] for row in rows} == {80, 90}
+    assert {row["kernel"] for row in rows} >= {"softmax_slopes", "sigmoid_slopes", "mean"}
+    assert [row for row in rows if row["spilled"] or row["registers"] > 255] == []
