@@ -60,9 +60,9 @@ Convention:
     Checks: values (labels, probabilities, weights) are looked at in eager calls, not under
         torch.compile, torch.export, vmap or the capture of a CUDA graph. Looking waits for a GPU;
         the environment variable SEGLOSS_CHECK_VALUES=0, set before the import, switches it off.
-    GPU: with the environment variable SEGLOSS_TRITON=1, set before the import, Triton's kernels take
-        the place of formulas on an Nvidia GPU (Ampere or later). They read the logits once forward
-        and once backward. They are no default yet, for they are not yet timed on a GPU; values are
+    GPU: the environment variable SEGLOSS_TRITON=1, set before the import, has Triton's kernels take
+        the place of formulas on an Nvidia GPU (Ampere or later); they read the logits once forward
+        and once backward. They are no default, for they are not yet timed on a GPU; values are
         checked under Triton's interpreter.
     Warning: one is given, where all valid pixels of a mask are 0 and `ignore_index=255` takes out
         some in every image: the foreground of a mask of 0 and 255 would vanish like that.

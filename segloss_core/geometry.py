@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_positive, check_range, check_tensor, peek
-from .fast import on_cpu
+from .fast import gpu_room, on_cpu
 from .fast.distance import two_nearest
 from .inputs import signed
 
@@ -82,6 +82,10 @@ def two_nearest_squared(
     if ids.numel() == 0:
         nothing = torch.empty_like(ids, dtype=torch.float32)
         return nothing, nothing
+    room = gpu_room(ids)
+    if room is not None and steps:
+        found: tuple[Tensor, Tensor] = room.two_nearest(ids, steps, reach)
+        return found
     if on_cpu(ids):
         return two_nearest(ids, steps, reach)
     nearest = _search(ids, steps, reach)

@@ -70,8 +70,8 @@ def _choose(kernel: Kernel, pixels: Pixels) -> Kernel | None:
     x = pixels.input
     if not pixels.from_logits or not has_values(x):
         return None
-    room = gpu_room() if TRITON else None
-    if room is not None and room.serves(x):
+    room = gpu_room(x)
+    if room is not None:
         chosen: Kernel | None = room.twin(kernel, pixels)
     else:
         chosen = kernel if _helps_cpu(kernel, pixels) else None
@@ -98,9 +98,15 @@ def _helps_cpu(kernel: Kernel, pixels: Pixels) -> bool:
     )
 
 
+def gpu_room(x: Tensor) -> ModuleType | None:
+    """The kernels for a GPU, if x lies on one and has values."""
+    room = _triton_kernels() if TRITON else None
+    return room if room is not None and room.serves(x) and has_values(x) else None
+
+
 @functools.cache
-def gpu_room() -> ModuleType | None:
-    """The kernels for a GPU, where Triton is installed; it is slow to import."""
+def _triton_kernels() -> ModuleType | None:
+    """None where Triton is not installed; it is slow to import."""
     try:
         from .. import gpu
     except ImportError:

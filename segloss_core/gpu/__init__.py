@@ -19,11 +19,19 @@ from torch import Tensor
 
 from ..fast.dispatch import Kernel
 from ..fast.pixel import FocalForm
+from ..fast.region import OverlapSums
 from ..inputs import Pixels
+from .distance import two_nearest
 from .pixel import PixelLoss
+from .region import RegionSums
+
+__all__ = ["serves", "twin", "two_nearest"]
 
 # For each kernel of a CPU what does the same on a GPU.
-TWINS: dict[type[Kernel], Callable[[Any], Kernel]] = {FocalForm: PixelLoss}
+TWINS: dict[type[Kernel], Callable[[Any], Kernel]] = {
+    FocalForm: PixelLoss,
+    OverlapSums: RegionSums,
+}
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 

@@ -79,15 +79,18 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
         for dtype in (torch.float32, torch.bfloat16):
             z = torch.zeros(1, classes, 32, 32, dtype=dtype, requires_grad=True)
             y = torch.zeros(1, 32, 32, dtype=torch.long)
-            options = {"mode": "multiclass", "ignore_index": 255, "alpha": [1.0] * classes}
-            options |= {"pixel_weight": torch.ones(1, 32, 32)}
             name = f"of {classes} classes in {dtype}"
+            options = {"mode": "multiclass", "ignore_index": 255}
+            yield f"Dice loss {name}", lambda z=z, y=y, k=options: core.dice_loss(z, y, **k)
+            weights = {"alpha": [1.0] * classes, "pixel_weight": torch.ones(1, 32, 32)}
+            options = {**options, **weights}
             yield f"focal loss {name}", lambda z=z, y=y, k=options: core.focal_loss(z, y, **k)
     yield "cross entropy", lambda: core.cross_entropy_loss(z, y, mode="multiclass")
     x = torch.zeros(1, 3, 32, 32, dtype=torch.float16, requires_grad=True)
     hard, weight = torch.zeros(1, 3, 32, 32, dtype=torch.bool), torch.ones(1, 32, 32)
     several = {"mode": "multilabel", "pixel_weight": weight, "mask": ~hard}
     yield "focal loss of labels", lambda: core.focal_loss(x, hard, alpha=0.25, **several)
+    yield "Dice loss of labels", lambda: core.dice_loss(x, hard, mode="multilabel", mask=~hard)
     yield "binary cross entropy", lambda: core.cross_entropy_loss(x[:, 0], hard[:, 0])
 
 
@@ -106,6 +109,8 @@ def main() -> None:
     for name, loss in losses():
         sizes["loss"] = name
         loss().backward()
+    sizes["loss"] = "weight map"
+    core.unet_weight_map(torch.zeros(1, 8, 32, 32, dtype=torch.long))
     print(json.dumps(rows))
 
 

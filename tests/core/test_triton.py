@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 import segloss_core as core
+from segloss_core import geometry
 from segloss_core.fast import dispatch
 
 pytest.importorskip("triton", reason="Triton is not installed; it is for Linux on x86-64")
@@ -24,10 +25,16 @@ from segloss_core import gpu
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, on NaN and inf
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-SERVED = [case for case in CASES if not case.is_region]
-SERVED = [case for case in SERVED if "label_smoothing" not in case.options]
-SERVED = [case for case in SERVED if case.mode != "multiclass" or not case.soft]
-HARD = [case for case in LOSSES if case in SERVED]
+
+
+def served(case: Case) -> bool:
+    """Whether there is a kernel for it; all else are formulas on a GPU as well."""
+    other = {"label_smoothing", "squared"} & set(case.options)
+    return not other and not (case.soft and case.mode == "multiclass") and "lovasz" not in str(case)
+
+
+SERVED = [case for case in CASES if served(case)]
+HARD = [case for case in LOSSES if served(case)]
 
 Result = tuple[Tensor, Tensor]
 
@@ -119,7 +126,10 @@ def test_classes_and_precisions(classes: int, dtype: torch.dtype, both):
     def focal(z: Tensor, y: Tensor) -> Tensor:
         return core.focal_loss(z, y, mode="multiclass", ignore_index=-100)
 
-    for loss in (cross_entropy, focal):
+    def dice(z: Tensor, y: Tensor) -> Tensor:
+        return core.dice_loss(z, y, mode="multiclass", ignore_index=-100)
+
+    for loss in (cross_entropy, focal, dice):
         expected, found = both(loss, z, y)
         assert_near(found, expected, slack=slack)
         assert (found[1][0, :, 0, :3] == 0).all()
@@ -136,7 +146,7 @@ def test_half_precision_and_kinds_of_masks(dtype: torch.dtype, kind: torch.dtype
     z[0, 0, :2] = torch.tensor([torch.inf, torch.nan])
     mask = torch.ones(2, 3, 5, dtype=torch.bool)
     mask[0, 0, :2] = False
-    for loss in (core.focal_loss, core.balanced_cross_entropy_loss):
+    for loss in (core.focal_loss, core.balanced_cross_entropy_loss, core.dice_loss):
         expected, found = both(loss, z, y, mask=mask)
         assert_near(found, expected, slack=torch.finfo(dtype).eps)
         assert (found[1][0, 0, :2] == 0).all()
@@ -208,6 +218,8 @@ def test_several_programs_add_up(both):
     assert_near(*reversed(both(core.cross_entropy_loss, z, y, **options)))
     assert_near(*reversed(both(core.focal_loss, z[:, 0], y == 1)))
     assert_near(*reversed(both(core.cross_entropy_loss, z, y, reduction="sum", **options)))
+    assert_near(*reversed(both(core.dice_loss, z, y, per_image=True, **options)))
+    assert_near(*reversed(both(core.dice_loss, z[:, 0], y == 1)))
 
 
 def test_nothing_valid_is_0(both):
@@ -279,10 +291,9 @@ def counted(monkeypatch, triton) -> Callable[..., tuple[list[str], float]]:
             with operations:
                 found = whole(formula, kernel, pixels)
                 assert type(found.grad_fn).__name__ == "_ByKernelBackward"
-                torch.autograd.grad(found, pixels.input, slope.expand(found.shape).clone())
+                torch.autograd.grad(found, pixels.input, torch.ones_like(found))
             return found
 
-        slope = torch.ones(())
         with monkeypatch.context() as patch:
             traffic = Traffic(patch)
             for name, module in list(sys.modules.items()):
@@ -291,7 +302,7 @@ def counted(monkeypatch, triton) -> Callable[..., tuple[list[str], float]]:
                 if name.startswith("segloss_core.") and hasattr(module, "evaluate"):
                     patch.setattr(module, "evaluate", evaluate)
             loss(z.requires_grad_(), y, **options)
-        operations.names.remove("clone")
+        operations.names.remove("ones_like")
         beside = 2 * y.numel() * y.element_size()
         share = (traffic.bytes - beside) / (z.numel() * z.element_size())
         return launches + operations.names, share
@@ -308,6 +319,61 @@ def test_pixel_losses_read_the_logits_twice_and_write_them_once(classes: int, co
         assert 3 <= traffic <= 3.2
 
 
+@pytest.mark.parametrize("classes", [2, 19, 150])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_region_sums_do_as_well(classes: int, dtype: torch.dtype, counted):
+    z, y = torch.randn(1, classes, 1024).to(dtype), torch.randint(classes, (1, 1024))
+    launches, traffic = counted(core.dice_loss, z, y, mode="multiclass")
+    assert launches == ["softmax_sums", "softmax_sum_slopes", "sum"]
+    assert 3 <= traffic <= 3.2
+
+
+def test_losses_of_one_channel_do_as_well(counted):
+    z, y = torch.randn(1, 4096), torch.rand(1, 4096) < 0.5
+    for loss, name in ((core.focal_loss, "losses"), (core.dice_loss, "sums")):
+        launches, traffic = counted(loss, z, y)
+        assert launches[0] == f"sigmoid_{name}"
+        assert len(launches) == 3
+        assert 3 <= traffic <= 3.2
+
+
+@pytest.mark.parametrize("shape", [(2, 17), (1, 9, 31), (2, 5, 6, 7)], ids=str)
+@pytest.mark.parametrize("reach", [torch.inf, 3.0])
+def test_two_nearest_instances(shape: tuple[int, ...], reach: float, triton, monkeypatch):
+    """Sparse and dense instances, touching ones, none at all; and pixels of any size."""
+    g = torch.Generator().manual_seed(len(shape))
+    dense = torch.randint(5, shape, generator=g)
+    sparse = torch.where(torch.rand(shape, generator=g) < 0.05, dense + 2**40, 0)
+    one = (torch.rand(shape, generator=g) < 0.3).int()
+    for ids in (dense, sparse, one, 0 * dense):
+        for spacing in (None, [0.5 + axis for axis in range(len(shape) - 1)]):
+            given = ids.to(DEVICE), spacing, reach
+            found = torch.stack(geometry.two_nearest_squared(*given))
+            with monkeypatch.context() as patch:
+                patch.setattr(dispatch, "TRITON", False)
+                expected = torch.stack(geometry.two_nearest_squared(*given))
+            far = expected > reach**2
+            assert (found[far] > reach**2).all()
+            torch.testing.assert_close(found[~far], expected[~far], rtol=1e-6, atol=0)
+
+
+def test_the_weight_map_is_a_few_launches(triton, monkeypatch):
+    ids = torch.randint(3, (1, 16, 16))
+    launches, start = [], gpu.distance.launch
+
+    def launch(kernel, *given, **constants):
+        launches.append(kernel.__name__)
+        with _disable_current_modes():
+            start(kernel, *given, **constants)
+
+    monkeypatch.setattr(gpu.distance, "launch", launch)
+    with Operations() as operations:
+        core.unet_weight_map(ids)
+    checks = operations.names.index("sqrt")
+    assert launches == ["sweep", "sweep"]
+    assert len(launches) + len(operations.names[checks:]) <= 12
+
+
 def test_kernels_compile_ahead_without_spilling():
     """For both architectures that are named, by the assembler that comes with Triton."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
@@ -317,5 +383,9 @@ def test_kernels_compile_ahead_without_spilling():
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["architecture"] for row in rows} == {80, 90}
-    assert {row["kernel"] for row in rows} >= {"softmax_slopes", "sigmoid_slopes", "mean"}
+    assert {row["kernel"] for row in rows} >= {
+        *("softmax_losses", "softmax_slopes", "sigmoid_losses", "sigmoid_slopes", "mean"),
+        "sweep",
+        *("softmax_sums", "softmax_sum_slopes", "sigmoid_sums", "sigmoid_sum_slopes"),
+    }
     assert [row for row in rows if row["spilled"] or row["registers"] > 255] == []
