@@ -18,10 +18,12 @@ import torch
 from torch import Tensor
 
 from ..fast.dispatch import Kernel
+from ..fast.lovasz import HingeBySort, SoftmaxBySort
 from ..fast.pixel import FocalForm
 from ..fast.region import OverlapSums
 from ..inputs import Pixels
 from .distance import two_nearest
+from .lovasz import HingeSort, SoftmaxSort
 from .pixel import PixelLoss
 from .region import RegionSums
 
@@ -31,6 +33,8 @@ __all__ = ["serves", "twin", "two_nearest"]
 TWINS: dict[type[Kernel], Callable[[Any], Kernel]] = {
     FocalForm: PixelLoss,
     OverlapSums: RegionSums,
+    HingeBySort: HingeSort,
+    SoftmaxBySort: SoftmaxSort,
 }
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

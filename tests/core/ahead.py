@@ -82,6 +82,10 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
             name = f"of {classes} classes in {dtype}"
             options = {"mode": "multiclass", "ignore_index": 255}
             yield f"Dice loss {name}", lambda z=z, y=y, k=options: core.dice_loss(z, y, **k)
+            yield (
+                f"Lovász loss {name}",
+                lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, **k),
+            )
             weights = {"alpha": [1.0] * classes, "pixel_weight": torch.ones(1, 32, 32)}
             options = {**options, **weights}
             yield f"focal loss {name}", lambda z=z, y=y, k=options: core.focal_loss(z, y, **k)
@@ -91,6 +95,7 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
     several = {"mode": "multilabel", "pixel_weight": weight, "mask": ~hard}
     yield "focal loss of labels", lambda: core.focal_loss(x, hard, alpha=0.25, **several)
     yield "Dice loss of labels", lambda: core.dice_loss(x, hard, mode="multilabel", mask=~hard)
+    yield "Lovász hinge", lambda: core.lovasz_hinge_loss(x, hard, mode="multilabel", mask=~hard)
     yield "binary cross entropy", lambda: core.cross_entropy_loss(x[:, 0], hard[:, 0])
 
 
