@@ -10,6 +10,7 @@ at several steps of one run, gets its threshold on 20 others and its scores on 7
 "nuclei": foreground, with a gap between nuclei that touch. "border": the band along which two
 nuclei lie side by side, a rare class. "three": background, interior and border, one softmax; its
 scores are those of the border. "centres": a disc of radius 2 in the middle of each nucleus.
+"flipped": the border, learned from labels of which one in twenty is wrong.
 
 The learning rate is constant after a warm-up, and what is read is a mean of the weights over the
 last steps, so that every reading is that of a finished network and a longer run begins with the
@@ -46,15 +47,20 @@ from tqdm import tqdm
 import segloss_core
 from segloss_core import (
     BalancedCrossEntropyLoss,
+    BoundaryLoss,
     CombinedLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
+    HausdorffLoss,
     JaccardLoss,
     LovaszHingeLoss,
     LovaszSoftmaxLoss,
     TverskyLoss,
     WeightedCrossEntropyLoss,
+    boundary_iou,
+    hausdorff_distance,
+    surface_dice,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +88,10 @@ SEEDS = (0, 1, 2)
 STEPS = (300, 1000, 3000)
 SETTINGS: dict[str, Any] = {"rate": 0.005, "warm_up": 50, "eta": 8}
 #: Crops a step, and their side: larger where borders, which are rare, must be among them.
-CROPS = {"nuclei": (4, 64), "border": (4, 96), "three": (4, 96), "centres": (4, 64)}
+CROPS = {
+    **{task: (4, 64) for task in ("nuclei", "centres")},
+    **{task: (4, 96) for task in ("border", "three", "flipped")},
+}
 #: The last step of "ce, then Lovász", and the step at which the loss changes.
 REFINED = {300: 200, 1000: 667}
 
@@ -143,7 +152,11 @@ TASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "border": border,
     "three": three,
     "centres": centres,
+    "flipped": border,
 }
+
+#: The share of training pixels whose label is turned over; validation and test keep theirs.
+FLIPPED = {"flipped": 0.05}
 
 
 @lru_cache
@@ -154,7 +167,11 @@ def targets(folder: Path, part: str, task: str) -> Tensor:
 @lru_cache
 def training_layers(folder: Path, task: str, pixel_weight: str | None) -> dict[str, Tensor]:
     data = photographs(folder, "train")
-    layers = {"image": data.image, "target": targets(folder, "train", task)}
+    target = targets(folder, "train", task)
+    if task in FLIPPED:
+        draw = torch.rand(target.shape, generator=torch.Generator().manual_seed(0))
+        target = target ^ (draw < FLIPPED[task])
+    layers = {"image": data.image, "target": target}
     if pixel_weight is not None:
         layers["pixel_weight"] = PIXEL_WEIGHTS[pixel_weight](data.instances)
     return layers
@@ -165,6 +182,10 @@ def training_layers(folder: Path, task: str, pixel_weight: str | None) -> dict[s
 
 def with_ce(loss: nn.Module, **options: Any) -> nn.Module:
     return CombinedLoss({"ce": (0.5, CrossEntropyLoss(**options)), "other": (0.5, loss)})
+
+
+def and_edges(region: nn.Module, edges: nn.Module, share: float) -> nn.Module:
+    return CombinedLoss({"region": (1.0, region), "edges": (share, edges)})
 
 
 #: The two maps weigh the pixels of cross entropy.
@@ -189,7 +210,15 @@ BINARY: dict[str, Callable[[], nn.Module]] = {
     "ce_dice": lambda: with_ce(DiceLoss()),
     "ce_tversky": lambda: with_ce(TverskyLoss(alpha=0.3, beta=0.7)),
     "ce_lovasz": lambda: with_ce(LovaszHingeLoss()),
+    "top_k": lambda: CrossEntropyLoss(top_k=0.1),
+    "boundary": BoundaryLoss,
+    "ce_boundary": lambda: and_edges(CrossEntropyLoss(), BoundaryLoss(), 0.1),
+    "dice_boundary": lambda: and_edges(DiceLoss(), BoundaryLoss(), 0.1),
+    "ce_hausdorff": lambda: and_edges(CrossEntropyLoss(), HausdorffLoss(), 0.01),
 }
+
+#: Those on "nuclei" whose edges are measured, too.
+OF_EDGES = ("ce", "dice", "ce_dice", "boundary", "ce_boundary", "dice_boundary", "ce_hausdorff")
 
 SOFTMAX: dict[str, Callable[[], nn.Module]] = {
     "ce": lambda: CrossEntropyLoss(mode="multiclass"),
@@ -237,12 +266,16 @@ PLAN: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("border", ("lovasz", "balanced_ce", "jaccard"), 1000),
     ("centres", ("focal", "tversky", "weighted_ce", "lovasz", "balanced_ce", "jaccard"), 1000),
     ("three", ("weighted_ce", "focal", "tversky", "lovasz", "jaccard"), 1000),
-    ("border", ("ce", "ce_dice", "dice", "focal", "tversky", "weighted_ce"), 3000),
+    ("flipped", ("ce", "focal", "dice", "top_k"), 1000),
+    ("border", ("top_k",), 1000),
+    ("nuclei", ("ce_boundary", "dice_boundary", "boundary", "ce_hausdorff"), 1000),
     ("nuclei", ("ce", "gap_map", "dice", "ce_dice"), 3000),
-    ("centres", ("ce", "ce_dice", "dice"), 3000),
+    ("border", ("ce", "ce_dice", "dice"), 3000),
     ("nuclei", ("ce_lovasz", "tversky_precise"), 1000),
-    ("border", ("ce_lovasz", "ce_then_lovasz", "ce_tversky", "balanced_ce_image"), 1000),
-    ("border", ("dice_image", "focal_alpha", "tversky_precise"), 1000),
+    ("centres", ("ce", "ce_dice", "dice"), 3000),
+    ("border", ("ce_lovasz", "tversky_precise", "focal_alpha"), 1000),
+    ("border", ("focal", "tversky", "weighted_ce"), 3000),
+    ("border", ("ce_then_lovasz", "ce_tversky", "balanced_ce_image", "dice_image"), 1000),
 )
 
 
@@ -404,7 +437,9 @@ def logits_of(model: nn.Module, image: Tensor) -> Tensor:
     return torch.cat([predict(model, x) for x in few])
 
 
-def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> dict[str, Any]:
+def evaluate(
+    model: nn.Module, folder: Path, task: str, cuts: bool = False, of_edges: bool = False
+) -> dict[str, Any]:
     """The scores of a network on the test photographs, and its curves."""
     logits = {part: logits_of(model, photographs(folder, part).image) for part in ("val", "test")}
     y = {part: targets(folder, part, task) for part in logits}
@@ -440,6 +475,8 @@ def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> d
         _, f1, merges = of_objects(tuned, rare["test"], instances)
         scores |= {"object_f1_val": f1, "merges_val": merges}
         scores["found_small"], scores["found_other"] = found(half, instances)
+    if of_edges:
+        scores |= edges(half, rare["test"])
     scores |= {
         "precisions": test.curve(),
         "reliability": test.reliability(),
@@ -450,6 +487,16 @@ def evaluate(model: nn.Module, folder: Path, task: str, cuts: bool = False) -> d
             [cut, *of_objects(z["test"] >= logit(cut), rare["test"], instances)] for cut in CUTS
         ]
     return {name: rounded(value) for name, value in scores.items()}
+
+
+def edges(mask: Tensor, y: Tensor) -> dict[str, float]:
+    """Measures of the edge, means of the photographs; of HD95 the median, as it may be infinite."""
+    far = hausdorff_distance(mask, y, percentile=95, reduction="none")
+    return {
+        "boundary_iou": float(boundary_iou(mask, y, width=2)),
+        "surface_dice": float(surface_dice(mask, y, tolerance=1)),
+        "hd95": float(far.median()),
+    }
 
 
 def of_objects(mask: Tensor, y: Tensor, instances: Tensor) -> tuple[float, float, int]:
@@ -497,7 +544,8 @@ def run(job: Job, folder: Path, done: frozenset[int], state: Path | None) -> lis
         if step in done:
             continue
         record = {"task": job.task, "loss": job.loss, "seed": job.seed, "step": step}
-        record |= evaluate(model, folder, job.task, (job.task, job.loss) in CUT)
+        edged = job.task == "nuclei" and job.loss in OF_EDGES
+        record |= evaluate(model, folder, job.task, (job.task, job.loss) in CUT, edged)
         if job.seed == SEEDS[0]:
             record["strip"] = strip(model)
         records.append(record)
@@ -519,8 +567,8 @@ def committed(result: Path = RESULT) -> Readings:
     if not result.is_file():
         return {}
     found = json.loads(result.read_text(encoding="utf-8"))
-    today = json.loads(json.dumps([SETTINGS, CROPS]))
-    if [found["about"][name] for name in ("settings", "crops")] != today:
+    settings, crops = (found["about"][name] for name in ("settings", "crops"))
+    if settings != SETTINGS or any(tuple(crops[t]) != CROPS.get(t) for t in crops):
         return {}
     readings = by_key(found["runs"])
     for path in sorted(result.with_suffix("").glob("*.json")):
@@ -545,7 +593,10 @@ def waiting(jobs: Sequence[Job], runs: Path) -> list[tuple[Job, frozenset[int]]]
     there = read(runs)
     todo = []
     for job in jobs:
-        done = frozenset(step for step in readings(job) if (*job[:3], step) in there)
+        wanted = "hd95" if job.task == "nuclei" and job.loss in OF_EDGES else "ap"
+        done = frozenset(
+            step for step in readings(job) if wanted in there.get((*job[:3], step), {})
+        )
         if done != set(readings(job)):
             todo.append((job, done))
     return todo

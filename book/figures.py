@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 #: Width of every figure in inches.
 WIDTH = 6.0
@@ -87,7 +88,8 @@ def use_style() -> None:
 def light_png(figure: Figure) -> bytes:
     """The figure as a PNG of a third of the size: with a palette, where 256 colours will do.
 
-    Where they will not, as in photographs under a colour map, it keeps all of them.
+    Where they will not, as in photographs under a colour map, it keeps all of them. A figure of
+    lines says so in its file (`drawing`): a page in the dark may show it white on black.
     """
     file, light = io.BytesIO(), io.BytesIO()
     figure.savefig(file, format="png", bbox_inches="tight")
@@ -96,8 +98,17 @@ def light_png(figure: Figure) -> bytes:
     change = np.abs(np.asarray(picture, float) - np.asarray(reduced.convert("RGB"), float))
     if change.mean() > 0.1:  # of 255
         return file.getvalue()
-    reduced.save(light, format="png", optimize=True)
+    about = PngInfo()
+    if _is_drawing(figure):
+        about.add_text("class", "drawing")
+    reduced.save(light, format="png", optimize=True, pnginfo=about)
     return light.getvalue()
+
+
+def _is_drawing(figure: Figure) -> bool:
+    """Whether no colour of a figure is read from a scale of colours, or is that of a picture."""
+    parts = [part for ax in figure.axes for part in (*ax.images, *ax.collections)]
+    return all(part.get_array() is None for part in parts)
 
 
 def panels(

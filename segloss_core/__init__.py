@@ -18,6 +18,13 @@ Args:
     reduction: "mean", "sum" or "none". Default "mean".
     pixel_weight: Factor of each pixel's loss, non-negative, (B, *); it does not enter what a mean
         divides by. Losses of pixels only. Default: all 1.
+    top_k: Let only the ceil(top_k n) largest losses of the batch count, of n valid pixels (and
+        channels), in (0, 1]; all others are void for this call. They are chosen without gradient,
+        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only.
+        Default: all count.
+    transform: The loss from a score s of a class: a function of torch's operations, "log" (-log s,
+        finite at 0) or "log_cosh" (log cosh(1 - s)). Define it once: the first call tries it.
+        Losses of counts of regions only. Default: 1 - s.
     weight: Class weights (C,), non-negative, a tensor or a list; multiclass and multilabel.
         Default: all 1.
     classes: Which classes are averaged: "present" (those with a target pixel; it does not see false
@@ -58,8 +65,10 @@ Convention:
         "sum", divided by what all of them count. The sums of a region do not cross a backward, so
         that each batch is a region of its own; `per_image` makes that plain.
     Checks: values (labels, probabilities, weights) are looked at in eager calls, not under
-        torch.compile, torch.export, vmap or the capture of a CUDA graph. Looking waits for a GPU;
-        the environment variable SEGLOSS_CHECK_VALUES=0, set before the import, switches it off.
+        torch.compile, torch.export, vmap or the capture of a CUDA graph. Nothing waits for a CUDA
+        device: it looks when it gets there, and stops with the same words, as torch does for class
+        ids. The environment variable SEGLOSS_CHECK_VALUES, set before the import, can be "now" (a
+        ValueError at the call, for debugging; it waits) or "0" (nobody looks).
     GPU: the environment variable SEGLOSS_TRITON=1, set before the import, has Triton's kernels take
         the place of formulas on an Nvidia GPU (Ampere or later); they read the logits once forward
         and once backward. They are no default, for they are not yet timed on a GPU; values are
@@ -70,13 +79,14 @@ Convention:
 
 __version__ = "0.1.0"
 
+from .boundary import BoundaryLoss, HausdorffLoss, boundary_loss, hausdorff_loss
 from .combine import CombinedLoss
 from .distance import (
     DistanceWeightedCrossEntropyLoss,
     distance_weighted_cross_entropy_loss,
     unet_weight_map,
 )
-from .geometry import two_nearest_distances
+from .geometry import signed_distance, two_nearest_distances
 from .inputs import Mode
 from .lovasz import LovaszHingeLoss, LovaszSoftmaxLoss, lovasz_hinge_loss, lovasz_softmax_loss
 from .metrics import (
@@ -90,40 +100,73 @@ from .pixel import (
     BalancedCrossEntropyLoss,
     CrossEntropyLoss,
     FocalLoss,
+    PixelLoss,
     WeightedCrossEntropyLoss,
     balanced_cross_entropy_loss,
     cross_entropy_loss,
     focal_loss,
+    pixel_loss,
     weighted_cross_entropy_loss,
 )
-from .region import DiceLoss, JaccardLoss, TverskyLoss, dice_loss, jaccard_loss, tversky_loss
+from .region import (
+    DiceLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    MCCLoss,
+    RegionLoss,
+    TverskyLoss,
+    dice_loss,
+    generalized_dice_loss,
+    jaccard_loss,
+    mcc_loss,
+    region_loss,
+    tversky_loss,
+)
+from .surface import average_surface_distance, boundary_iou, hausdorff_distance, surface_dice
 
 __all__ = [
     "BalancedCrossEntropyLoss",
+    "BoundaryLoss",
     "CombinedLoss",
     "CrossEntropyLoss",
     "DiceLoss",
     "DistanceWeightedCrossEntropyLoss",
     "FocalLoss",
+    "GeneralizedDiceLoss",
+    "HausdorffLoss",
     "JaccardLoss",
     "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
+    "MCCLoss",
     "Mode",
+    "PixelLoss",
+    "RegionLoss",
     "TverskyLoss",
     "WeightedCrossEntropyLoss",
+    "average_surface_distance",
     "balanced_cross_entropy_loss",
+    "boundary_iou",
+    "boundary_loss",
     "cross_entropy_loss",
     "dice_from_counts",
     "dice_loss",
     "dice_score",
     "distance_weighted_cross_entropy_loss",
     "focal_loss",
+    "generalized_dice_loss",
+    "hausdorff_distance",
+    "hausdorff_loss",
     "jaccard_from_counts",
     "jaccard_index",
     "jaccard_loss",
     "lovasz_hinge_loss",
     "lovasz_softmax_loss",
+    "mcc_loss",
     "overlap_counts",
+    "pixel_loss",
+    "region_loss",
+    "signed_distance",
+    "surface_dice",
     "tversky_loss",
     "two_nearest_distances",
     "unet_weight_map",

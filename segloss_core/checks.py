@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
-# Values of a tensor on a GPU are known only when it has caught up: whoever cannot wait for it, and
-# trusts the data, says so before Python starts.
-LOOK_AT_VALUES = os.environ.get("SEGLOSS_CHECK_VALUES", "1") != "0"
+# Values of a tensor on a GPU are known only when it has caught up. Nobody waits for that, unless
+# "now" was said before Python started; "0" trusts the data everywhere.
+CHECK_VALUES = os.environ.get("SEGLOSS_CHECK_VALUES", "1")
+
+# Devices that assert when they get there; the meta device, to count what that asks of them.
+LATER = ("cuda", "meta")
 
 # Of numbers that options are: squares of larger ones would overflow float32.
 LARGEST = 1e18
@@ -86,8 +92,8 @@ def check_number(
     return value
 
 
-def check_positive(name: str, value: object) -> float:
-    value = check_number(name, value)
+def check_positive(name: str, value: object, high: float = math.inf) -> float:
+    value = check_number(name, value, high=high)
     if value == 0:
         raise ValueError(_message(name, "a positive number", "0"))
     return value
@@ -137,7 +143,7 @@ def check_ids(name: str, ids: Tensor, valid: Tensor | None, classes: float) -> N
     """Class ids below `classes` on the valid pixels."""
     ids = ids.long()
     if valid is not None:
-        if not peek((((ids < 0) | (ids >= classes)) & valid).any()):
+        if seen(ids) and not peek((((ids < 0) | (ids >= classes)) & valid).any()):
             return
         ids = torch.where(valid, ids, 0)
     check_range(name, ids, 0, classes - 1, "class ids")
@@ -158,13 +164,20 @@ def check_range(
     """
     if x.numel() == 0 or x.dtype == torch.bool:
         return None
+    expected = f"{what} in {_interval(low, high)}"
+    if asserted_later(x):
+        ends = torch.aminmax(x)
+        under = ends.max <= high + slack if math.isfinite(high) else ends.max < high
+        assert_later((ends.min >= low - slack) & under, _message(name, expected, "others", remedy))
+    if not seen(x):
+        return None
     smallest, largest = (peek(end) for end in torch.aminmax(x))
     if smallest is None or largest is None:
         return None
     inside = low - slack <= smallest and largest <= high + slack and math.isfinite(largest)
     if not inside:  # also where there is a NaN
-        expected, came = f"{what} in {_interval(low, high)}", f"values from {smallest} to {largest}"
         remedy = remedy or _label_remedy(name, what, smallest, largest)
+        came = f"values from {smallest} to {largest}"
         raise ValueError(_message(name, expected, came, remedy))
     return largest
 
@@ -183,13 +196,43 @@ def _interval(low: float, high: float) -> str:
     return f"[{low}, {high}" + ("]" if math.isfinite(high) else ")")
 
 
-def peek(x: Tensor) -> float | None:
-    """The value of a scalar tensor, which waits for a GPU.
+def check_that(ok: Tensor, message: str) -> None:
+    """What a scalar tensor says of values, as soon as it is known without waiting."""
+    if asserted_later(ok):
+        assert_later(ok, message)
+    elif peek(ok) is False:
+        raise ValueError(message)
 
-    None where there is none to look at: under torch.compile, torch.export and vmap, on fake and
-    meta tensors, while a CUDA graph is captured, and where checks of values are switched off.
-    """
-    if not LOOK_AT_VALUES or torch.compiler.is_compiling():
+
+def seen(x: Tensor) -> bool:
+    """Whether values are looked at here and now: not under torch.compile, nor on a GPU."""
+    now = CHECK_VALUES == "now" or (CHECK_VALUES == "1" and x.device.type not in LATER)
+    return now and not torch.compiler.is_compiling()
+
+
+def asserted_later(x: Tensor) -> bool:
+    """Whether a GPU looks at values when it gets there, as torch has it look at class ids."""
+    later = CHECK_VALUES == "1" and x.device.type in LATER
+    return later and not torch.compiler.is_compiling()
+
+
+def assert_later(ok: Tensor, message: str) -> None:
+    if ok.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    try:
+        torch._assert_async(ok, f"{message}; SEGLOSS_CHECK_VALUES=now raises this at the call")
+    except RuntimeError:  # vmap has no rule for it, and nothing has run yet
+        return
+
+
+def peek(x: Tensor) -> float | None:
+    """The value of a scalar tensor if it is `seen`; None under torch.export and vmap, too."""
+    return value_of(x) if seen(x) else None
+
+
+def value_of(x: Tensor) -> float | None:
+    """The value of a scalar tensor, which waits for a GPU; None where there is none to see."""
+    if torch.compiler.is_compiling():
         return None
     if x.is_cuda and torch.cuda.is_current_stream_capturing():
         return None
@@ -228,3 +271,64 @@ def check_group(process_group: object) -> None:
     if not distributed.is_available() or not isinstance(process_group, distributed.ProcessGroup):
         expected, remedy = "a torch.distributed group or None", "torch.distributed.group.WORLD"
         raise TypeError(_message("process_group", expected, f"{process_group!r}", remedy))
+
+
+# Functions of callers' that have been tried, once each, as looking at values waits for a GPU.
+_tried: WeakSet[Any] = WeakSet()
+
+
+def check_function(
+    name: str,
+    function: Callable[..., Tensor],
+    arguments: Callable[[Tensor], Sequence[Tensor]],
+    points: Iterable[Tensor],
+) -> None:
+    """Refuse what is no function, gives a NaN at one of these points, or at all of them no slope.
+
+    Values are looked at in the first call, where they can be seen; a GPU is waited for once.
+    """
+    if not callable(function):
+        raise TypeError(_message(name, "a function of tensors", f"{function!r}"))
+    if CHECK_VALUES == "0" or torch.compiler.is_compiling() or _is_tried(function):
+        return
+    sloping = False
+    with torch.enable_grad():
+        for point in points:
+            try:
+                x = point.requires_grad_()
+            except RuntimeError:  # in a transform of torch.func
+                return
+            given = arguments(x)
+            found = call(name, function, *given)
+            is_nan = value_of(found.isnan().any())
+            if is_nan is None:
+                return
+            if is_nan:
+                at = found.isnan().flatten().long().argmax()
+                where = ", ".join(f"{a.flatten()[at].item():g}" for a in given)
+                remedy = "a quotient is safe with denominator.clamp(min=1e-12)"
+                raise ValueError(_message(name, "a number", f"nan at ({where})", remedy))
+            if found.requires_grad:
+                (slope,) = torch.autograd.grad(found.sum(), x, allow_unused=True)
+                sloping = sloping or (slope is not None and bool(value_of(slope.any())))
+    if not sloping:
+        remedy = "no .detach(), no rounding, no comparison"
+        raise ValueError(_message(name, "a function with a gradient", "none", remedy))
+    with suppress(TypeError):  # what cannot be hashed is tried each time
+        _tried.add(function)
+
+
+def _is_tried(function: object) -> bool:
+    with suppress(TypeError):
+        return function in _tried
+    return False
+
+
+def call(name: str, function: Callable[..., Tensor], *args: Tensor) -> Tensor:
+    """What a caller's function makes of tensors of one shape: a tensor of that shape and dtype."""
+    found: object = function(*args)
+    if not isinstance(found, Tensor):
+        raise TypeError(_message(name, "a function that returns a tensor", type(found).__name__))
+    remedy = "it returns one number for each that it is given, without sums over them"
+    expect_shape(name, found, args[0].shape, remedy=remedy)
+    return found.to(args[0].dtype)

@@ -72,6 +72,7 @@ def distance_weighted_cross_entropy_loss(
     sigma: float = 5.0,
     class_weight: Vector | None = None,
     spacing: Sequence[float] | None = None,
+    top_k: float | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -115,6 +116,7 @@ def distance_weighted_cross_entropy_loss(
         pixels,
         reduction,
         pixel_weight,
+        top_k,
         form=cross_entropy_form(pixels),
         weight_map=pixels.flatten_map("instances", weight),  # eq-unet
     )

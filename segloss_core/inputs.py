@@ -24,11 +24,15 @@ from .checks import (
     check_number,
     check_range,
     check_tensor,
+    check_that,
     expect,
     expect_shape,
     is_list_of_numbers,
     peek,
+    seen,
+    value_of,
 )
+from .ranks import ProcessGroup, max_over_ranks
 
 Mode = Literal["binary", "multiclass", "multilabel"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -82,6 +86,13 @@ class Pixels(NamedTuple):
         return torch.promote_types(self.input.dtype, torch.float32)
 
     @property
+    def eps(self) -> float:
+        """Keeps a logarithm finite, and its slope by the input; by logits that is never large."""
+        if self.from_logits:
+            return LOG_EPS
+        return max(LOG_EPS, torch.finfo(self.input.dtype).tiny)  # a slope of 1 / tiny fits a half
+
+    @property
     def scores(self) -> Tensor:
         """The input in `dtype`, 0 under void: before any softmax, whose gradient would be NaN."""
         return self.select(self.input.to(self.dtype))
@@ -93,16 +104,16 @@ class Pixels(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
+        if self.from_logits and self.mode != "multiclass":
+            return self.scores
         if self.from_logits:  # a softmax would make NaN of differences of infinite logits
-            several = self.mode == "multiclass"
-            return self.scores.nan_to_num(torch.nan, HUGE, -HUGE) if several else self.scores
+            z = self.scores
+            return torch.where(z.isinf(), z.detach().clamp(-HUGE, HUGE), z)
         p = self.scores
-        # At least the smallest normal number of a half, so that the slope fits it as well.
-        eps = max(LOG_EPS, torch.finfo(self.input.dtype).tiny)
-        log_p = torch.log(p + eps)
+        log_p = torch.log(p + self.eps)
         if self.mode == "multiclass":
             return log_p
-        return log_p - torch.log(1 - p + eps)
+        return log_p - torch.log(1 - p + self.eps)
 
     @property
     def probabilities(self) -> Tensor:
@@ -225,10 +236,11 @@ def _check_rows(pixels: Pixels) -> None:
     """Class probabilities that are all 0 say nothing, though they would enter the mean."""
     rows = pixels.target.sum(1, keepdim=True)
     rows = rows if pixels.valid is None else torch.where(pixels.valid, rows, 1)
-    if rows.numel() > 0 and peek(rows.amin()) == 0:
-        raise ValueError(
+    if rows.numel() > 0:
+        check_that(
+            rows.amin() != 0,
             "target: expected class probabilities that sum to 1 on every valid pixel, got a sum "
-            "of 0 (mask=target.sum(1) > 0 makes such pixels void)"
+            "of 0 (mask=target.sum(1) > 0 makes such pixels void)",
         )
 
 
@@ -237,7 +249,7 @@ def _warn_of_void_foreground(target: Tensor) -> None:
 
     So does a batch without foreground in which every image has void pixels: no error, then.
     """
-    if target.numel() == 0:
+    if target.numel() == 0 or not seen(target):
         return
     for pixels in (target.flatten()[::61], target):  # a few tell where there is foreground
         found = peek(((pixels != 0) & (pixels != 255)).any())
@@ -255,10 +267,35 @@ def _warn_of_void_foreground(target: Tensor) -> None:
 
 def _is_hard(y: Tensor) -> bool:
     """Whether y is seen to be 0 and 1 alone, where y - y^2 is 0."""
+    if not seen(y):
+        return False
     y = y.flatten()
     tiles = y.chunk(1 + y.numel() // 2**17) if y.device.type == "cpu" else [y]  # fit a cache
     between = (torch.addcmul(x, x, x, value=-1) for x in tiles)
     return all(peek(torch.dot(x, x)) == 0 for x in between)
+
+
+def check_hard(name: str, x: Tensor, mode: Mode) -> Tensor:
+    """A mask that has no logits beside it, in a dtype that torch can count with."""
+    if mode == "multiclass" and check_tensor(name, x).is_floating_point():
+        raise TypeError(
+            f"{name}: expected integer class ids, got {x.dtype} "
+            f"({name}.argmax(1) of logits, {name}.long() of ids)"
+        )
+    return signed(check_tensor(name, x))
+
+
+def largest_id(
+    masks: dict[str, Tensor], valid: Tensor | None, process_group: ProcessGroup | None
+) -> int:
+    largest = 0
+    for name, x in masks.items():
+        ids = hard_mask(name, x, "multiclass", valid, math.inf)
+        value = value_of(ids.amax()) if ids.numel() else 0
+        if value is None:
+            raise ValueError("num_classes: expected an int under torch.compile, got None")
+        largest = max(largest, int(value))
+    return max_over_ranks(largest, next(iter(masks.values())).device, process_group)
 
 
 def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:
@@ -270,10 +307,11 @@ def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: f
     flat = flat if valid is None else torch.where(valid, flat, 0)
     if mode != "multiclass":
         check_range(name, flat, 0, 1)
-        if flat.is_floating_point() and peek((flat != flat.round()).any()):
-            raise ValueError(
+        if flat.is_floating_point():
+            check_that(
+                (flat == flat.round()).all(),
                 f"{name}: expected a hard mask, 0 and 1 alone, got values between them "
-                f"({name} > 0 of logits, {name} > 0.5 of probabilities)"
+                f"({name} > 0 of logits, {name} > 0.5 of probabilities)",
             )
     return flat.long()
 

@@ -15,7 +15,7 @@ from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
 from .ranks import ProcessGroup, gather_over_ranks, sum_over_ranks
-from .reduction import Classes, Reduction, fill_empty, reduce_classes
+from .reduction import Classes, Reduction, fill_empty, not_below_0, reduce_classes
 from .steps import bin_steps, jaccard_steps
 from .sums import total
 
@@ -188,7 +188,8 @@ def _class_losses(
     rows, valid = torch.stack([actual, mass]), of_region(pixels.valid_count())
     sums = add_regions(rows, valid, per_image, process_group)
     regions = Regions.of(sums, pixels.mode, pixels.dtype, per_image, process_group)
-    return fill_empty(found if per_image else found[0], regions), regions
+    losses = not_below_0(found if per_image else found[0])  # steps of bins round
+    return fill_empty(losses, regions), regions
 
 
 def _lovasz_extension(

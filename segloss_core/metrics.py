@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,12 +17,19 @@ from .checks import (
     check_tensor,
     expect,
     expect_shape,
-    peek,
     refuse,
 )
-from .inputs import MODES, Mode, find_valid, hard_mask, signed, without_one_channel
+from .inputs import (
+    MODES,
+    Mode,
+    check_hard,
+    find_valid,
+    hard_mask,
+    largest_id,
+    without_one_channel,
+)
 from .overlap import Regions
-from .ranks import ProcessGroup, max_over_ranks, sum_over_ranks
+from .ranks import ProcessGroup, sum_over_ranks
 from .reduction import Classes, Reduction, reduce_classes
 from .sums import ratio, sum_by_class, sum_dtype
 
@@ -237,17 +245,43 @@ def _counts(
     process_group: ProcessGroup | None,
 ) -> Tensor:
     """TP, FP, FN and TN of each image and class, (4, B, C), in int64."""
+    masks = hard_masks(pred, target, mode, num_classes, ignore_index, mask, process_group)
+    p, y, valid = masks.pred, masks.target, masks.valid
+    one = torch.ones_like(y, dtype=torch.bool) if valid is None else valid
+    if mode == "multiclass":
+        overlap, predicted, actual = (
+            sum_by_class(x, labels, int(masks.classes)).long()
+            for x, labels in ((one & (p == y), y), (one, p), (one, y))
+        )
+    else:
+        overlap, predicted, actual = (x.sum(-1) for x in (p * y, p, y))
+    count = one.sum(-1).expand_as(actual)
+    rest = count - predicted - actual + overlap
+    return torch.stack([overlap, predicted - overlap, actual - overlap, rest])
+
+
+class HardMasks(NamedTuple):
+    """A checked pair of masks: (B, 1, N) class ids, or 0 and 1 (B, C, N); 0 under void pixels."""
+
+    pred: Tensor
+    target: Tensor
+    valid: Tensor | None
+    classes: float  # infinite where each channel is one
+    shape: torch.Size  # as the caller sees it
+
+
+def hard_masks(
+    pred: Tensor,
+    target: Tensor,
+    mode: Mode,
+    num_classes: int | None,
+    ignore_index: int | None,
+    mask: Tensor | None,
+    process_group: ProcessGroup | None,
+) -> HardMasks:
     check_choice("mode", mode, MODES)
     check_group(process_group)
-    masks = {"pred": pred, "target": target}
-    for name, x in masks.items():
-        masks[name] = signed(check_tensor(name, x))
-        if mode == "multiclass" and x.is_floating_point():
-            raise TypeError(
-                f"{name}: expected integer class ids, got {x.dtype} "
-                f"({name}.argmax(1) of logits, {name}.long() of ids)"
-            )
-    pred, target = masks.values()
+    pred, target = check_hard("pred", pred, mode), check_hard("target", target, mode)
     check_tensor("pred", pred, target.device)
     least = 2 if mode == "multilabel" else 1
     expect(target.ndim >= least, "target", f"at least {least} dimensions", target.shape)
@@ -260,32 +294,9 @@ def _counts(
     if mode != "multiclass":
         refuse("num_classes", num_classes, mode)
     elif num_classes is None:
-        C = _largest_id({"pred": pred, "target": target}, valid, process_group) + 1
+        C = largest_id({"pred": pred, "target": target}, valid, process_group) + 1
     else:
         C = check_count("num_classes", num_classes)
     p = hard_mask("pred", pred, mode, valid, C)
     y = hard_mask("target", target, mode, valid, C)
-    one = torch.ones_like(y, dtype=torch.bool) if valid is None else valid
-    if mode == "multiclass":
-        overlap, predicted, actual = (
-            sum_by_class(x, labels, int(C)).long()
-            for x, labels in ((one & (p == y), y), (one, p), (one, y))
-        )
-    else:
-        overlap, predicted, actual = (x.sum(-1) for x in (p * y, p, y))
-    count = one.sum(-1).expand_as(actual)
-    rest = count - predicted - actual + overlap
-    return torch.stack([overlap, predicted - overlap, actual - overlap, rest])
-
-
-def _largest_id(
-    masks: dict[str, Tensor], valid: Tensor | None, process_group: ProcessGroup | None
-) -> int:
-    largest = 0
-    for name, x in masks.items():
-        ids = hard_mask(name, x, "multiclass", valid, math.inf)
-        value = peek(ids.amax()) if ids.numel() else 0
-        if value is None:
-            raise ValueError("num_classes: expected an int under torch.compile, got None")
-        largest = max(largest, int(value))
-    return max_over_ranks(largest, masks["target"].device, process_group)
+    return HardMasks(p, y, valid, C, target.shape)

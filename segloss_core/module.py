@@ -17,7 +17,7 @@ from .checks import check_group, is_list_of_numbers
 P = ParamSpec("P")
 
 # What changes with every batch is given in the call, so the constructor does not take it.
-BATCH_ARGUMENTS = ("mask", "pixel_weight", "instances")
+BATCH_ARGUMENTS = ("mask", "pixel_weight", "instances", "distance")
 
 # Options that may hold a number for each class.
 VECTORS = ("weight", "pos_weight", "alpha", "beta", "class_weight")

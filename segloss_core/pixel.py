@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import Vector, check_bool, check_choice, check_number, refuse
+from .checks import (
+    Vector,
+    call,
+    check_bool,
+    check_choice,
+    check_function,
+    check_number,
+    refuse,
+)
 from .fast import FocalForm, tiles
 from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
 from .module import LossModule, options_of
@@ -20,6 +30,9 @@ LOG_2 = math.log(2)
 
 Normalizer = Literal["pixels", "positives"]
 
+# A true label's loss from log p and log(1 - p), p its probability.
+Term = Callable[[Tensor, Tensor], Tensor]
+
 
 def cross_entropy_loss(
     input: Tensor,
@@ -29,6 +42,7 @@ def cross_entropy_loss(
     weight: Vector | None = None,
     pos_weight: float | Vector | None = None,
     label_smoothing: float = 0.0,
+    top_k: float | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -66,9 +80,11 @@ def cross_entropy_loss(
     def losses(pixels: Pixels) -> Tensor:
         return pixel_cross_entropy(pixels, by_class, positive, label_smoothing)  # eq-ce
 
-    divisor = _weight_sum(pixels, by_class)
+    divisor: Callable[[Pixels], Tensor | int] = Pixels.valid_total
+    if by_class is not None:
+        divisor = partial(_weight_sum, weight=by_class)
     form = None if label_smoothing > 0 else cross_entropy_form(pixels, by_class, positive)
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor, form)
 
 
 def pixel_cross_entropy(
@@ -85,7 +101,8 @@ def pixel_cross_entropy(
         y = y.squeeze(1) if y.shape[1] == 1 else y
         softmax = F.cross_entropy(z, y, weight, reduction="none", label_smoothing=label_smoothing)
         return softmax.unsqueeze(1)
-    return _binary_losses(pixels, _pair(pixels, weight, pos_weight), smoothing=label_smoothing)
+    pair = _pair(pixels, weight, pos_weight)
+    return _binary_losses(pixels, pair, smoothing=label_smoothing)
 
 
 def cross_entropy_form(
@@ -119,6 +136,7 @@ def weighted_cross_entropy_loss(
     *,
     beta: float | Vector,
     mode: BinaryMode = "binary",
+    top_k: float | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -153,7 +171,7 @@ def weighted_cross_entropy_loss(
         return pixel_cross_entropy(pixels, pos_weight=weight)  # eq-wce
 
     form = cross_entropy_form(pixels, pos_weight=weight)
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, form=form)
 
 
 class WeightedCrossEntropyLoss(LossModule):
@@ -171,6 +189,7 @@ def balanced_cross_entropy_loss(
     beta: float | Vector | None = None,
     eps: float = 1e-4,
     per_image: bool = False,
+    top_k: float | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -219,7 +238,7 @@ def balanced_cross_entropy_loss(
         return _binary_losses(pixels, pair)  # eq-balanced
 
     form = FocalForm(pair=pair, saves=2)
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, form=form)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, form=form)
 
 
 class BalancedCrossEntropyLoss(LossModule):
@@ -237,6 +256,7 @@ def focal_loss(
     alpha: float | Vector | None = None,
     gamma: float = 2.0,
     normalizer: Normalizer = "pixels",
+    top_k: float | None = None,
     pixel_weight: Tensor | None = None,
     ignore_index: int | None = None,
     mask: Tensor | None = None,
@@ -259,7 +279,8 @@ def focal_loss(
             Default "pixels".
 
     Convention:
-        Normaliser: the number of valid pixels (and channels), or of positives, whatever alpha is.
+        Normaliser: the number of valid pixels (and channels), or of positives, whatever alpha is;
+        `top_k` leaves the number of positives as it is.
 
     Example:
         >>> import torch
@@ -283,15 +304,24 @@ def focal_loss(
         share = pixels.per_class("alpha", alpha, high=1)
         pair = (1 - share, share)
 
+    def term(log_p: Tensor, log_q: Tensor) -> Tensor:
+        # As exp(gamma log q) the slope of q^gamma stays finite at q = 0, for gamma < 1 too.
+        return (gamma * log_q).exp() * -log_p
+
     def losses(pixels: Pixels) -> Tensor:
         if mode != "multiclass":
-            return _binary_losses(pixels, pair, gamma)  # eq-focal
-        y, log_p, log_q, w = _focal_terms(pixels, weight)  # eq-focal-softmax
-        return -(w * (gamma * log_q).exp() * y * log_p).sum(1, keepdim=True)
+            return _binary_losses(pixels, pair, term if gamma > 0 else None)  # eq-focal
+        return _softmax_losses(pixels, weight, term)  # eq-focal-softmax
+
+    divisor: Callable[[Pixels], Tensor | int] = Pixels.valid_total
+    if normalizer == "positives":
+        positives = _positives(pixels).clamp(min=1)
+
+        def divisor(_: Pixels) -> Tensor:
+            return positives
 
     form = FocalForm(gamma, weight, pair, saves=8)
-    divisor = _positives(pixels).clamp(min=1) if normalizer == "positives" else None
-    return reduce_pixels(losses, pixels, reduction, pixel_weight, divisor, form)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor, form)
 
 
 class FocalLoss(LossModule):
@@ -301,38 +331,116 @@ class FocalLoss(LossModule):
     def __init__(self) -> None: ...
 
 
+def pixel_loss(
+    input: Tensor,
+    target: Tensor,
+    *,
+    term: Term,
+    mode: Mode = "binary",
+    weight: Vector | None = None,
+    top_k: float | None = None,
+    pixel_weight: Tensor | None = None,
+    ignore_index: int | None = None,
+    mask: Tensor | None = None,
+    from_logits: bool = True,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """A loss of single pixels that you write down, under the rules of all others.
+
+    Formula:
+        L = y t(log p, log(1 - p)) + (1 - y) t(log(1 - p), log p),  p = sigmoid(z)
+                                                                    (binary, multilabel)
+        L = sum_c y_c t(log p_c, log(1 - p_c)),  p = softmax(z)     (multiclass)
+
+    Args:
+        term: t, the loss of a true label from log p and log(1 - p), where p is the probability of
+            that label; both are finite. It is made of torch's operations, number by number, and
+            defined once: the first call tries it. ``lambda log_p, log_q: -log_p`` is cross entropy,
+            ``-(2 * log_q).exp() * log_p`` the focal loss.
+
+    Convention:
+        Normaliser: as that of `cross_entropy_loss`.
+        Slope: where p is exactly 0 or 1, it is to be finite too: ``(1e-7 - log_p) ** 0.3``.
+
+    Example:
+        >>> import torch
+        >>> z, y = torch.tensor([[0.0, 2.0]]), torch.tensor([[0, 1]])
+        >>> pixel_loss(z, y, term=lambda log_p, log_q: (1 - (0.7 * log_p).exp()) / 0.7)  # GCE
+        tensor(0.3353)
+
+    References:
+        Zhilu Zhang, Mert R. Sabuncu: Generalized Cross Entropy Loss for Training Deep Neural
+        Networks with Noisy Labels, 2018, arXiv 1805.07836 (the example).
+
+    Chapter: cross entropy.
+    """
+    pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
+    by_class = _class_weight(pixels, weight)
+    check_function("term", term, _logs, [_some_logits(pixels)])
+
+    checked = partial(call, "term", term)
+
+    def losses(pixels: Pixels) -> Tensor:
+        if mode == "multiclass":
+            return _softmax_losses(pixels, by_class, checked)
+        return _binary_losses(pixels, _pair(pixels, by_class, None), checked)
+
+    divisor = partial(_weight_sum, weight=by_class)
+    return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor)
+
+
+class PixelLoss(LossModule):
+    """:func:`pixel_loss` as a module."""
+
+    @options_of(pixel_loss)
+    def __init__(self) -> None: ...
+
+
 def _binary_losses(
     pixels: Pixels,
     pair: tuple[Tensor, Tensor] | None,
-    gamma: float = 0.0,
+    term: Term | None = None,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """high y q^gamma (-log p) - low (1 - y) p^gamma log q, p = sigmoid(z) and q = 1 - p.
+    """high y t(log p, log q) + low (1 - y) t(log q, log p), p = sigmoid(z) and q = 1 - p.
 
-    The pair is (low, high); None: 1 and 1.
+    The pair is (low, high); None: 1 and 1. Without a term it is that of cross entropy.
     """
     z, y = pixels.logits, pixels.labels
     if not pixels.soft and smoothing == 0:  # one of the two is 0
-        losses = _loss_of_error(z * torch.rsub(y, 1, alpha=2), gamma)
+        losses = _loss_of_error(z * torch.rsub(y, 1, alpha=2), term)
         return losses if pair is None else losses * torch.lerp(*pair, y)
     y = y + smoothing * (0.5 - y)
     low, high = pair or (1, 1)
     positive, negative = high * y, low * (1 - y)
     # An infinite logit on the right side costs nothing, though the other summand is 0 times inf.
-    return torch.where(positive == 0, 0, positive * _loss_of_error(-z, gamma)) + torch.where(
-        negative == 0, 0, negative * _loss_of_error(z, gamma)
+    return torch.where(positive == 0, 0, positive * _loss_of_error(-z, term)) + torch.where(
+        negative == 0, 0, negative * _loss_of_error(z, term)
     )
 
 
-def _loss_of_error(z: Tensor, gamma: float) -> Tensor:
-    """q^gamma (-log p), where z is the logit of q, the probability of the wrong label.
-
-    As exp(gamma log q) its slope stays finite at q = 0, for gamma < 1 too.
-    """
-    if gamma == 0:
+def _loss_of_error(z: Tensor, term: Term | None) -> Tensor:
+    """The loss, where z is the logit of the wrong label."""
+    if term is None:
         return _softplus(z)
-    z = torch.minimum(z, z.new_full((), HUGE))
-    return torch.exp(-gamma * _softplus(-z)) * _softplus(z)
+    return term(*_logs(-z.nan_to_num(torch.nan, HUGE, -HUGE)))
+
+
+def _logs(z: Tensor) -> tuple[Tensor, Tensor]:
+    """log p and log(1 - p), p = sigmoid(z)."""
+    return F.logsigmoid(z), F.logsigmoid(-z)
+
+
+def _some_logits(pixels: Pixels) -> Tensor:
+    """On which a term shows what it is worth: (1, C, 7), or (1, 1, 7) beside class ids."""
+    z = torch.tensor([-1e4, -20, -1, 0, 1, 20, 1e4], dtype=pixels.dtype, device=pixels.input.device)
+    return z.repeat(1, 1 if pixels.has_ids else pixels.classes, 1)
+
+
+def _softmax_losses(pixels: Pixels, weight: Tensor | None, term: Term) -> Tensor:
+    """sum_c w_c y_c t(log p_c, log(1 - p_c)): (B, 1, N)."""
+    y, log_p, log_q, w = _softmax_logs(pixels, weight)
+    return (w * y * term(log_p, log_q)).sum(1, keepdim=True)
 
 
 def _softplus(z: Tensor) -> Tensor:
@@ -358,10 +466,10 @@ def _positive_weight(pixels: Pixels, pos_weight: float | Vector | None) -> Tenso
     return pixels.per_class("pos_weight", pos_weight)
 
 
-def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | None:
-    """The sum of the class weights of the valid pixels, where it replaces their number."""
+def _weight_sum(pixels: Pixels, weight: Tensor | None) -> Tensor | int:
+    """The sum of the class weights of the valid pixels, or their number where it stands for it."""
     if weight is None or (pixels.mode == "multiclass" and pixels.soft):
-        return None
+        return pixels.valid_total()
     if pixels.mode == "multiclass":
         sums = [_weights_of(tile, weight).sum() for tile in tiles(pixels)]
         return torch.stack(sums).sum() if sums else pixels.input.new_zeros(())
@@ -388,7 +496,7 @@ def _share_of_negatives(pixels: Pixels, per_image: bool) -> Tensor:
     return ratio(valid - positives, valid).unsqueeze(-1)
 
 
-def _focal_terms(
+def _softmax_logs(
     pixels: Pixels, weight: Tensor | None
 ) -> tuple[Tensor | float, Tensor, Tensor, Tensor | float]:
     """y, log p, log(1 - p) and weight of the classes that matter: (B, C, N), or (B, 1, N) where

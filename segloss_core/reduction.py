@@ -9,12 +9,20 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from .checks import Vector, check_choice, check_class_vector, check_int, check_range, refuse
-from .fast import FocalForm, evaluate
+from .checks import (
+    Vector,
+    check_choice,
+    check_class_vector,
+    check_int,
+    check_positive,
+    check_range,
+    refuse,
+)
+from .fast import FocalForm, evaluate, on_cpu
 from .inputs import Pixels
 from .overlap import Regions
 from .ranks import sum_over_ranks
-from .sums import ratio
+from .sums import ratio, sum_dtype
 
 Reduction = Literal["mean", "sum", "none"]
 Classes = Literal["present", "all"] | Sequence[int]
@@ -25,11 +33,12 @@ def reduce_pixels(
     pixels: Pixels,
     reduction: Reduction,
     pixel_weight: Tensor | None = None,
-    normalizer: Tensor | None = None,
+    top_k: float | None = None,
+    normalizer: Callable[[Pixels], Tensor | int] = Pixels.valid_total,
     form: FocalForm | None = None,
     weight_map: Tensor | None = None,
 ) -> Tensor:
-    """Pixel losses to the result; the mean divides by `normalizer`, else by the valid pixels.
+    """Pixel losses to the result; the mean divides by what `normalizer` finds in the pixels.
 
     `weight_map`, (B, 1 or C, N), multiplies the losses as `pixel_weight` does. A kernel can give
     their sum faster where they are of the `form`.
@@ -48,9 +57,17 @@ def reduce_pixels(
             found if pixels.weight is None else found * pixels.weight.to(found.dtype)
         )
 
+    divisor: Tensor | int | None
+    if top_k is not None and check_positive("top_k", top_k, high=1) < 1:
+        losses_now = weighted(pixels._replace(input=pixels.input.detach())).detach()
+        pixels, divisor = _hardest(losses_now, pixels, top_k, normalizer)
+    elif normalizer is Pixels.valid_total:
+        divisor = None  # counted by who adds up the losses
+    else:
+        divisor = normalizer(pixels)
     if reduction == "none":
         return weighted(pixels).reshape(pixels.shape)
-    divisor = 1 if reduction == "sum" else normalizer
+    divisor = 1 if reduction == "sum" else divisor
 
     def formula(pixels: Pixels) -> Tensor:
         number = pixels.valid_total() if divisor is None else divisor
@@ -59,12 +76,45 @@ def reduce_pixels(
     return evaluate(formula, form and replace(form, divisor=divisor), pixels)
 
 
+def _hardest(
+    losses: Tensor, pixels: Pixels, top_k: float, normalizer: Callable[[Pixels], Tensor | int]
+) -> tuple[Pixels, Tensor | int]:
+    """The pixels of the ceil(top_k n) largest losses, of n valid ones, and their normalizer.
+
+    All others become void. Those equal to the smallest loss that counts share evenly what room is
+    left, by a weight, so that the order of pixels does not matter.
+    """
+    if losses.numel() == 0:
+        return pixels, normalizer(pixels)
+    if pixels.valid is not None:
+        losses = torch.where(pixels.valid, losses, -torch.inf)
+    share = top_k * pixels.valid_count().sum().to(sum_dtype(losses))
+    count = (share - 1e-6).ceil().clamp(min=1)  # 0.07 times 100 is more than 7
+    if on_cpu(losses):
+        smallest = losses.flatten().kthvalue(losses.numel() + 1 - int(count)).values
+    else:  # where nobody knows the count yet
+        smallest = losses.flatten().sort(descending=True).values.gather(0, count.long().view(1) - 1)
+    above, equal = (losses > smallest) | losses.isnan(), losses == smallest
+    part = (count - above.sum()) / equal.sum()
+    weight = torch.where(equal, part.to(losses.dtype), 1)
+    weight = weight if pixels.weight is None else weight * pixels.weight
+    few, more = above, above | equal
+    if pixels.valid is not None:
+        few, more = few & pixels.valid, more & pixels.valid
+    without, chosen = (normalizer(pixels._replace(valid=valid)) for valid in (few, more))
+    return pixels._replace(valid=more, weight=weight), without + part * (chosen - without)
+
+
+def not_below_0(losses: Tensor) -> Tensor:
+    """Losses that rounding may have taken below 0; their gradient stays."""
+    return losses - losses.detach().clamp(max=0)
+
+
 def fill_empty(losses: Tensor, regions: Regions, smooth: float = 0.0) -> Tensor:
     """The loss of an empty class: its mean error (probability), which always has a gradient.
 
     With `smooth` the formula has a value of its own there, and keeps it.
     """
-    losses = losses - losses.detach().clamp(max=0)  # rounding may take a loss below 0
     return torch.where(regions.actual > 0, losses, regions.mean) if smooth == 0 else losses
 
 
@@ -82,25 +132,14 @@ def reduce_classes(
     a target pixel; the only class of a binary mask always is.
     """
     check_choice("reduction", reduction, get_args(Reduction))
-    chosen = _chosen(classes, losses.shape[-1])
-    share = torch.ones_like(losses[..., :1])
+    counted, share = counted_classes(regions, classes), torch.ones_like(losses[..., :1])
     if weight is not None:
-        if regions.mode == "binary":
-            refuse("weight", weight, regions.mode, "pos_weight or beta weigh the foreground")
-        share = check_class_vector("weight", weight, losses, losses.shape[-1])
+        share = class_weights(weight, regions)
         losses = losses * share
     if reduction == "none":
-        if chosen is not None:
-            losses = torch.stack([losses[..., c] for c in chosen], -1)
+        if not isinstance(classes, str):
+            losses = torch.stack([losses[..., c] for c in classes], -1)
         return losses.to(regions.dtype)
-    counted = regions.valid > 0
-    if chosen is not None:
-        asked = torch.zeros_like(counted)
-        for c in chosen:
-            asked[..., c] = True
-        counted = counted & asked
-    elif classes == "present" and regions.mode != "binary":
-        counted = counted & (regions.actual > 0)
     # The NaN of a class that does not count would else show in the gradient alone.
     losses = torch.where(counted | losses.isnan(), losses, 0)
     if reduction == "sum":
@@ -116,14 +155,26 @@ def reduce_classes(
     return found.to(regions.dtype)
 
 
-def _chosen(classes: Classes, count: int) -> list[int] | None:
-    """The ids of a list of classes; None for "present" and "all"."""
+def class_weights(weight: Vector, regions: Regions) -> Tensor:
+    if regions.mode == "binary":
+        refuse("weight", weight, regions.mode, "pos_weight or beta weigh the foreground")
+    return check_class_vector("weight", weight, regions.mean, regions.mean.shape[-1])
+
+
+def counted_classes(regions: Regions, classes: Classes) -> Tensor:
+    """Which classes count: bool, (C,) or (B, C)."""
+    counted = regions.valid > 0
     if isinstance(classes, str):
         check_choice("classes", classes, ("present", "all"))
-        return None
+        if classes == "present" and regions.mode != "binary":
+            counted = counted & (regions.actual > 0)
+        return counted
     if not isinstance(classes, Sequence):
         raise TypeError(f"classes: expected 'present', 'all' or a list of ints, got {classes!r}")
-    ids = [check_int("classes", c) for c in classes]
+    ids, count = [check_int("classes", c) for c in classes], counted.shape[-1]
     if not ids or len(set(ids)) < len(ids) or not set(ids) <= set(range(count)):
         raise ValueError(f"classes: expected distinct ids from 0 to {count - 1}, got {classes!r}")
-    return ids
+    asked = torch.zeros_like(counted)
+    for c in ids:
+        asked[..., c] = True
+    return counted & asked

@@ -3,11 +3,12 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import measure, scale, textbook
+from benchmarks import counts, measure, scale, textbook
 from benchmarks.__main__ import over_processes
 from benchmarks.cases import OURS, Case, Workload, cases
 from benchmarks.compare import compare
@@ -104,3 +105,38 @@ def test_the_table_is_written_from_the_measurements(path: Path):
     measured = {(row["case"], row["workload"]) for row in report["measurements"]}
     for place, case in TARGETS:
         assert any(case == name and place in workload for name, workload in measured)
+
+
+@pytest.fixture(scope="module")
+def counted() -> list[dict[str, Any]]:
+    return json.loads(counts.RESULT.read_text(encoding="utf-8"))
+
+
+def test_losses_launch_what_the_table_says(counted):
+    """Whoever adds an operation or a wait writes a new table, and sees it there."""
+    ours = [row for row in counted if row["who"] == OURS]
+    assert len(ours) > 20
+    assert counts.rows(only=OURS) == ours
+    assert not [row for row in ours if row["waits"]]
+
+
+def test_the_table_of_counts_is_written_from_its_rows(counted):
+    table = counts.RESULT.with_suffix(".md").read_text(encoding="utf-8")
+    assert table == counts.write_table(counted)
+
+
+def test_what_runs_is_counted():
+    """Two operations forward, one wait, a view for nothing; and what backward makes of them."""
+
+    def loss(x):
+        y = x.exp().view(-1)
+        if x.device.type == "cpu":
+            y.sum().item()
+        return y.sum()
+
+    z = torch.zeros(8, 1024)
+    meta = counts.count(loss, z.to("meta"))
+    # exp reads and writes, sum reads; backward makes the 1, and multiplies two tensors into one,
+    # of which the slope is one number that is expanded.
+    assert meta == {"launches": 4, "waits": 0, "traffic": 5.0}
+    assert counts.count(loss, z) == {"launches": 6, "waits": 1, "traffic": 6.0}

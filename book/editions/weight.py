@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from sphinx.application import Sphinx
 
 _PICTURE = re.compile(r'<img (?:[^>]*? )?src="(?:\.\./)*_images/([^"]+)"[^>]*?(?=\s*/?>)')
@@ -17,17 +18,20 @@ def setup(app: Sphinx) -> None:
 def size_pictures(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Say how large each picture is, so that the page does not jump when it comes; and let those
-    below the first wait until they are near."""
+    """Say how large each picture is, so that the page does not jump when it comes, and of what
+    class, where its file names one; and let those below the first wait until they are near."""
     if "_images/" not in context.get("body", ""):
         return
     sources = {name: Path(app.srcdir, path) for path, name in app.builder.images.items()}
     seen: list[str] = []
 
     def sized(found: re.Match[str]) -> str:
-        tag, size = found[0], size_of(sources.get(found[1], Path()))
+        source = sources.get(found[1], Path())
+        tag, size = found[0], size_of(source)
         if size and " width=" not in tag:
             tag += f' width="{size[0]}" height="{size[1]}"'
+        if size and (name := class_of(source)) and " class=" not in tag:
+            tag += f' class="{name}"'
         tag += ' decoding="async"' + (' loading="lazy"' if seen else "")
         seen.append(found[1])
         return tag
@@ -44,3 +48,9 @@ def size_of(path: Path) -> tuple[int, int] | None:
     if not start.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
     return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+
+
+def class_of(path: Path) -> str | None:
+    """What a PNG says under the word ``class``, as the figure of a notebook may."""
+    with Image.open(path) as picture:
+        return picture.info.get("class")

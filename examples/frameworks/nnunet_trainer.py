@@ -1,19 +1,15 @@
 """nnU-Net."""
 
+from criterion import make_criterion
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import distributed
 
-from segloss_core import CombinedLoss, CrossEntropyLoss, TverskyLoss
 
-
-class nnUNetTrainerTversky(nnUNetTrainer):
+class nnUNetTrainerSegloss(nnUNetTrainer):
     def _build_loss(self):
+        group = distributed.group.WORLD  # None in a single process
         void = self.label_manager.ignore_label  # None where there is none
-        args = {"mode": "multiclass", "ignore_index": void}
-        group = distributed.group.WORLD if self.is_ddp else None
-        region = TverskyLoss(alpha=0.3, beta=0.7, process_group=group, **args)
-        ce = CrossEntropyLoss(**args)
-        ours = CombinedLoss({"ce": (1.0, ce), "region": (1.0, region)})
+        ours = make_criterion(group, void)
         if not self.enable_deep_supervision:
             return ours
         theirs = super()._build_loss()  # weights each resolution

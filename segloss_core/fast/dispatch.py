@@ -100,8 +100,8 @@ def _helps_cpu(kernel: Kernel, pixels: Pixels) -> bool:
 
 def gpu_room(x: Tensor) -> ModuleType | None:
     """The kernels for a GPU, if x lies on one and has values."""
-    room = _triton_kernels() if TRITON else None
-    return room if room is not None and room.serves(x) and has_values(x) else None
+    room = _triton_kernels() if TRITON and has_values(x) else None
+    return room if room is not None and room.serves(x) else None
 
 
 @functools.cache

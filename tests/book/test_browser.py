@@ -103,18 +103,18 @@ def test_a_phone_does_not_scroll_sideways(on_phone: Page) -> None:
         assert box is None or box["x"] + box["width"] <= PHONE["width"] + 1
 
 
-# Formulas in a line that stick out of their paragraph, item or cell, where nothing scrolls.
-CUT_FORMULAS = """() => [...document.querySelectorAll("article mjx-container:not([display])")]
-  .filter((formula) => {
-    const block = formula.closest("p, li, td, th, figcaption, h1, h2, h3, dt, dd");
-    return formula.checkVisibility() && !formula.closest("table")
-      && formula.getBoundingClientRect().right > block.getBoundingClientRect().right + 1;
-  })
-  .map((formula) => formula.closest("p, li, figcaption, h1, h2, h3, dt, dd").innerText)"""
+# Formulas and code in a line that stick out of their paragraph or item, where nothing scrolls.
+CUT_IN_LINE = """() => [...document.querySelectorAll(
+    "article :is(mjx-container:not([display]), :not(pre) > code)")]
+  .filter((part) => part.checkVisibility() && !part.closest("table"))
+  .map((part) => [part, part.closest("p, li, figcaption, h1, h2, h3, dt, dd, summary")])
+  .filter(([part, block]) => // but for the edge round code
+    part.getBoundingClientRect().right > block?.getBoundingClientRect().right + 4)
+  .map(([, block]) => block.innerText)"""
 
 
-def test_no_formula_in_a_line_is_cut_off_on_a_phone(on_phone: Page) -> None:
-    assert on_phone.evaluate(CUT_FORMULAS) == []
+def test_nothing_in_a_line_is_cut_off_on_a_phone(on_phone: Page) -> None:
+    assert on_phone.evaluate(CUT_IN_LINE) == []
 
 
 # What is wider than its room, and neither shows it nor is reached by the keyboard.
@@ -176,23 +176,48 @@ def test_the_handle_of_a_slider_is_large_enough_for_a_finger(tab, site: Path) ->
         assert float(slider.input_value()) == value
 
 
-def test_displayed_formulas_fit_a_screen(on_screen: Page) -> None:
-    """On a phone a long formula scrolls inside its line; on a screen it is seen whole."""
+@pytest.mark.parametrize("way", ["on_screen", "on_phone"])
+def test_displayed_formulas_are_seen_whole(request: pytest.FixtureRequest, way: str) -> None:
+    """In a fold, on a phone, one that cannot be broken well may scroll inside its line."""
+    view = request.getfixturevalue(way)
     cut = """() => [...document.querySelectorAll("article div.math")]
       .filter((box) => box.checkVisibility() && [box, ...box.querySelectorAll("mjx-container")]
         .some((part) => part.scrollWidth > part.clientWidth + 1))
       .map((box) => box.id || box.parentElement.innerText)"""
-    assert on_screen.evaluate(cut) == []
+    assert view.evaluate(cut) == []
 
 
 def test_dark_mode_keeps_the_colours_of_figures(in_the_dark: Page) -> None:
     assert in_the_dark.locator("html").get_attribute("data-theme") == "dark"
-    for picture in in_the_dark.locator("article .cell_output img").all():
+    for picture in in_the_dark.locator("article .cell_output img:not(.drawing)").all():
         light = picture.evaluate("e => getComputedStyle(e).filter")
         assert re.fullmatch(r"brightness\(0\.8\d\)", light)  # one factor for all its colours
         assert picture.evaluate("e => getComputedStyle(e).opacity") == "1"
         white = picture.evaluate("e => getComputedStyle(e).backgroundColor")
         assert white == "rgb(255, 255, 255)"
+
+
+# A stack of its own round a figure of lines would leave it on black.
+BOXED = """e => {
+  for (let part = e.parentElement; !part.matches("main, body"); part = part.parentElement) {
+    const { opacity, filter, transform, isolation, mixBlendMode } = getComputedStyle(part);
+    const own = [opacity, filter, transform, isolation, mixBlendMode].join(" ");
+    if (own !== "1 none none auto normal") return true;
+  }
+  return false;
+}"""
+
+
+def test_in_the_dark_lines_are_drawn_on_the_page(in_the_dark: Page) -> None:
+    """Black turns white, and white is the page: no caption may call a line black."""
+    for picture in in_the_dark.locator("article .cell_output img.drawing").all():
+        style = picture.evaluate("e => getComputedStyle(e).filter")
+        assert style.startswith("invert(1) hue-rotate(180deg)")
+        assert picture.evaluate("e => getComputedStyle(e).mixBlendMode") == "lighten"
+        assert not picture.evaluate(BOXED)
+        figure = picture.locator("xpath=ancestor::figure").first
+        said = figure.text_content() + picture.get_attribute("alt")
+        assert not re.search("black|white|검은|검정|흰|하얀", said, re.IGNORECASE), said
 
 
 def test_pictures_load(on_screen: Page) -> None:
@@ -238,8 +263,17 @@ def test_nothing_shuts_a_reader_out(request: pytest.FixtureRequest, page: Path, 
     assert barriers(view) == NO_BARRIERS
 
 
+BESIDE = ["index.html", "404.html", "en/search.html", "ko/genindex.html"]
+
+
+@pytest.mark.parametrize("path", BESIDE)
+def test_a_phone_does_not_scroll_sideways_beside_the_chapters(tab, path: str) -> None:
+    view = tab(path, viewport=PHONE)
+    assert view.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["index.html", "404.html", "en/search.html", "ko/genindex.html"])
+@pytest.mark.parametrize("path", BESIDE)
 def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: str) -> None:
     assert barriers(tab(path, color_scheme=scheme)) == NO_BARRIERS
 
@@ -248,6 +282,19 @@ def test_nothing_shuts_a_reader_out_beside_the_chapters(tab, path: str, scheme: 
 def test_the_words_of_code_stand_out(tab, scheme: str) -> None:
     view = tab("en/book/index.html", color_scheme=scheme)
     assert barriers(view, "pre") == NO_BARRIERS
+
+
+def test_a_button_that_copies_is_seen_without_a_mouse(tab) -> None:
+    view = tab("en/book/frameworks.html", viewport=PHONE)
+    view.add_style_tag(content="* { transition: none !important }")
+    button = view.locator("article button.copybtn").first
+    assert button.evaluate("e => getComputedStyle(e).opacity") == "0"
+    view.locator("article pre[data-wide]").first.focus()
+    tab_to(view, "article button.copybtn", 9)
+    assert view.locator(":focus").evaluate("e => getComputedStyle(e).opacity") == "1"
+    finger = tab("en/book/frameworks.html", viewport=PHONE, has_touch=True, is_mobile=True)
+    button = finger.locator("article button.copybtn").first
+    assert float(button.evaluate("e => getComputedStyle(e).opacity")) > 0.5
 
 
 @pytest.mark.parametrize(("here", "there"), [LANGUAGES, LANGUAGES[::-1]])

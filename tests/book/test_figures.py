@@ -43,6 +43,16 @@ def test_a_drawing_is_kept_in_half_the_room_and_looks_the_same(figures):
     assert share < 0.5
     change = np.asarray(kept.convert("RGB"), float) - np.asarray(whole.convert("RGB"), float)
     assert np.abs(change).mean() < 0.1
+    assert kept.info["class"] == "drawing"
+
+
+@pytest.mark.parametrize("draw", ["imshow", "contourf", "pcolormesh"])
+def test_a_scale_of_colours_is_no_drawing(figures, draw):
+    """Turned over in the dark, it would be read the wrong way."""
+    figure, (lines, ax) = figures.panels(1, 2)
+    lines.plot([0, 1])
+    getattr(ax, draw)(np.eye(4))
+    assert "class" not in kept_and_whole(figures, figure)[0].info
 
 
 def test_a_picture_of_many_colours_keeps_them(figures):

@@ -215,6 +215,6 @@ def test_solutions_stand_at_the_end(book: tuple[Path, PdfReader]) -> None:
 
 def test_code_is_not_split_between_pages(view: Page) -> None:
     view.emulate_media(media="print")
-    code = view.locator('article div[class*="highlight"]')
+    code = view.locator('article :is(.cell_input, div[class*="highlight"])')
     styles = code.evaluate_all("all => all.map(e => getComputedStyle(e).breakInside)")
     assert set(styles) == {"avoid"}

@@ -81,6 +81,14 @@ def test_the_address_offers_everything_and_none_offers_nothing(published) -> Non
     assert outward(page) == (expected(url, "ko", PAGE) if url else [])
 
 
+def test_the_notebook_is_handed_over(published) -> None:
+    """Not shown in a tab, as some browsers do with what is JSON."""
+    _, page = published
+    [button] = page.select("a.btn-download-source-button")
+    assert button.has_attr("download")
+    assert not button.has_attr("target")
+
+
 def test_the_address_stands_in_the_head(built) -> None:
     url, path = built
     head = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").head

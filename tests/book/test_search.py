@@ -29,7 +29,10 @@ def test_questions_lead_to_pages_of_the_book() -> None:
 # chapters are left out, so that a chapter may be put before another.
 QUERIES = {
     "ko": {
-        "index": "이미지 분할, 세그멘테이션, 영상분할, 설치, 손실의 지도, 손실함수, 손실 함수",
+        "index": (
+            "이미지 분할, 세그멘테이션, 영상분할, 설치, 손실의 지도, 손실함수, 손실 함수, 코랩, "
+            "PDF, 라이선스, 깃허브, 이슈, 오타 신고, 노트북 내려받기"
+        ),
         "notation": ("크롭, 멀티클래스, 배치, 미니배치, 로짓, 시그모이드, 텐서의 모양, 전경, 라벨"),
         "cross_entropy": (
             "교차엔트로피, 교차 엔트로피, 크로스 엔트로피, 크로스엔트로피, 교차 엔 트로피, "
@@ -37,7 +40,8 @@ QUERIES = {
             "음의 로그 가능도, BCE"
         ),
         "weighted_cross_entropy": (
-            "가중 교차 엔트로피, 가중크로스엔트로피, 임계치, 캘리브레이션, 브로드캐스팅, pos_weight"
+            "가중 교차 엔트로피, 가중크로스엔트로피, 임계치, 캘리브레이션, 브로드캐스팅, "
+            "pos_weight, 클래스 가중치"
         ),
         "balanced_cross_entropy": "균형 교차엔트로피, 밸런스드 크로스 엔트로피",
         "focal": "포컬 로스, 포컬로스, focal, focal loss, 포컬 손실을, 포컬 손싫, 초점 손실",
@@ -56,24 +60,28 @@ QUERIES = {
         ),
         "choosing": (
             "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
-            "손실 고르는 법, MONAI, smp, 결정표, 시드"
+            "손실 고르는 법, MONAI, smp, 결정표, 시드, 작은 물체, 작은 물체가 안 잡혀요, "
+            "전부 배경으로 예측, 모두 배경으로 예측해요, 검은 화면만 나와요"
         ),
         "precision": (
             "오버플로, 언더플로, fp16, float16, 혼합 정밀도, 반정밀도, bfloat16, autocast, "
-            "분산 학습, DDP, 수치 정밀도, 손실이 NaN, 손실이 안 줄어요"
+            "분산 학습, DDP, 수치 정밀도, 손실이 NaN, 손실이 안 줄어요, "
+            "메모리 부족, CUDA out of memory"
         ),
         "frameworks": (
             "프레임워크, 라이트닝, 파이토치 라이트닝, Lightning, 허깅페이스, transformers, "
             "SegFormer, 세그포머, nnU-Net, nnunet, MetaTensor, GradScaler, deep supervision, "
-            "Trainer, 손실 연결하기, segmentation_models_pytorch"
+            "Trainer, 손실 연결하기, segmentation_models_pytorch, 그래디언트 누적, "
+            "gradient accumulation, 3D"
         ),
-        "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크",
+        "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크, 무시할 라벨",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
         "references": "참고문헌, 인용, 인용하기",
     },
     "en": {
         "index": (
-            "image segmentation, semantic segmentation, map of the losses, install, loss function"
+            "image segmentation, semantic segmentation, map of the losses, install, loss function, "
+            "colab, PDF, license, github, report a mistake, download notebook"
         ),
         "notation": (
             "crop, multiclass, batch, minibatch, logits, sigmoid, class imbalance, "
@@ -84,7 +92,8 @@ QUERIES = {
             "log loss, BCE, binary cross entropy loss, softplus"
         ),
         "weighted_cross_entropy": (
-            "weighted cross entropy, threshold, calibration, broadcasting, pos_weight, ECE"
+            "weighted cross entropy, threshold, calibration, broadcasting, pos_weight, ECE, "
+            "class weights"
         ),
         "balanced_cross_entropy": "balanced cross entropy, class-balanced cross entropy",
         "focal": "focal, focal loss, forcal loss, focal los, modulating factor",
@@ -103,18 +112,21 @@ QUERIES = {
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
             "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "
-            "smp, kornia"
+            "smp, kornia, small objects, small objects missed, model predicts all background, "
+            "all zeros prediction"
         ),
         "precision": (
             "fp16, float16, half precision, mixed precision, overflow, underflow, autocast, "
-            "DDP, torch.compile, loss is NaN, loss not decreasing"
+            "DDP, torch.compile, loss is NaN, loss not decreasing, inf loss, loss stuck, "
+            "out of memory"
         ),
         "frameworks": (
             "framework, PyTorch Lightning, Lightning, Hugging Face, huggingface, transformers, "
             "SegFormer, nnU-Net, nnunet, MetaTensor, GradScaler, deep supervision, Trainer, "
-            "how to plug in a loss, custom loss, segmentation_models_pytorch"
+            "how to plug in a loss, custom loss, segmentation_models_pytorch, "
+            "gradient accumulation, 3D, expected scalar type Long"
         ),
-        "glossary": "gradient, glossary, region loss, pixel accuracy",
+        "glossary": "gradient, glossary, region loss, pixel accuracy, ignored label",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
         "references": "references, cite, how to cite",
     },

@@ -22,8 +22,14 @@ TWINS = {
     core.dice_loss: core.DiceLoss,
     core.jaccard_loss: core.JaccardLoss,
     core.tversky_loss: core.TverskyLoss,
+    core.generalized_dice_loss: core.GeneralizedDiceLoss,
+    core.mcc_loss: core.MCCLoss,
     core.lovasz_hinge_loss: core.LovaszHingeLoss,
     core.lovasz_softmax_loss: core.LovaszSoftmaxLoss,
+    core.pixel_loss: core.PixelLoss,
+    core.region_loss: core.RegionLoss,
+    core.boundary_loss: core.BoundaryLoss,
+    core.hausdorff_loss: core.HausdorffLoss,
 }
 
 MODES = ("binary", "multiclass", "multilabel")
@@ -42,7 +48,8 @@ class Case:
 
     def __str__(self) -> str:
         name = self.loss.__name__.removesuffix("_loss")
-        options = [k if isinstance(v, Tensor) else f"{k}={v}" for k, v in self.options.items()]
+        shown = {k: getattr(v, "__name__", v) for k, v in self.options.items()}
+        options = [k if isinstance(v, Tensor) else f"{k}={v}" for k, v in shown.items()]
         return "-".join([name, self.mode, *options, *self.batch, *["soft"] * self.soft])
 
     @property
@@ -52,6 +59,16 @@ class Case:
     @property
     def is_region(self) -> bool:
         return "classes" in inspect.signature(self.loss).parameters
+
+    @property
+    def is_mean(self) -> bool:
+        """A mean over the pixels of a class: equal images give the mean of their losses."""
+        return self.loss in (core.boundary_loss, core.hausdorff_loss)
+
+    @property
+    def has_distances(self) -> bool:
+        """Which depend on the shape, and are float32."""
+        return self.is_mean or "instances" in self.batch
 
     def __call__(self, input: Tensor, target: Tensor, **more: Any) -> Tensor:
         return self.loss(input, target, mode=self.mode, **{**self.options, **more})
@@ -80,8 +97,28 @@ def sample(
     extras = {
         "instances": torch.randint(4, ids, generator=g),
         "pixel_weight": torch.rand(ids, generator=g, dtype=torch.float64).to(dtype),
+        "distance": (4 * torch.randn(shape, generator=g, dtype=torch.float64)).to(dtype),
     }
     return z, y, {name: extras[name] for name in case.batch}
+
+
+# What a caller writes down; tests/core/reference.py has the same in other numbers.
+
+
+def generalized_cross_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return (1 - (0.7 * log_p).exp()) / 0.7
+
+
+def focal_term(log_p: Tensor, log_q: Tensor) -> Tensor:
+    return -(2 * log_q).exp() * log_p
+
+
+def specific_dice(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor) -> Tensor:
+    return 2 * tp / (2 * tp + fp + fn) * (tn + 1) / (tn + fp + 1)
+
+
+def cube(score: Tensor) -> Tensor:
+    return (1 - score) ** 3
 
 
 def weights(*values: float) -> Tensor:
@@ -101,6 +138,7 @@ def _cases() -> list[Case]:
     for mode in MODES:
         multi = mode != "binary"
         several = [{"weight": weights(0.5, 2, 1)}] if multi else []
+        few = [{"top_k": 0.3, **options} for options in ({}, *several)]
         # Losses that are a sum over pixels
         add(
             core.cross_entropy_loss,
@@ -108,11 +146,23 @@ def _cases() -> list[Case]:
             mode,
             {"label_smoothing": 0.2},
             *several,
+            *few,
             *([{"weight": weights(0.5, 2, 1), "label_smoothing": 0.2}] if multi else []),
             *([] if mode == "multiclass" else [{"pos_weight": 3.0}]),
             *([{"pos_weight": weights(3, 1, 0.5)}] if mode == "multilabel" else []),
         )
-        add(core.cross_entropy_loss, reference.cross_entropy, mode, batch=("pixel_weight",))
+        add(
+            core.cross_entropy_loss,
+            reference.cross_entropy,
+            mode,
+            {"top_k": 0.5},
+            batch=("pixel_weight",),
+        )
+        for term in (generalized_cross_entropy, focal_term):
+            add(core.pixel_loss, reference.pixel_loss, mode, *several, required={"term": term})
+        add(
+            core.pixel_loss, reference.pixel_loss, mode, required={"term": focal_term, "top_k": 0.7}
+        )
         alpha = {"alpha": weights(0.2, 1, 3)} if mode == "multiclass" else {"alpha": 0.25}
         add(
             core.focal_loss,
@@ -122,12 +172,14 @@ def _cases() -> list[Case]:
             {"gamma": 0},
             {**alpha, "gamma": 1.5},
             {**alpha, "normalizer": "positives"},
+            {"top_k": 0.3, "normalizer": "positives"},
         )
         add(
             core.distance_weighted_cross_entropy_loss,
             reference.cross_entropy,
             mode,
             {"w0": 3.0, "sigma": 2.0, "class_weight": weights(1, 4)},
+            {"top_k": 0.5},
             batch=("instances",),
         )
         if mode != "multiclass":
@@ -135,6 +187,7 @@ def _cases() -> list[Case]:
                 core.weighted_cross_entropy_loss,
                 reference.weighted_cross_entropy,
                 mode,
+                {"top_k": 0.3},
                 *([{"beta": weights(3, 1, 0.5)}] if multi else []),
                 required={"beta": 2.5},
             )
@@ -145,6 +198,7 @@ def _cases() -> list[Case]:
                 {"beta": 0.8},
                 {"eps": 0.45},
                 {"per_image": True},
+                {"top_k": 0.3},
                 *([{"beta": weights(0.9, 0.5, 0.1)}] if multi else []),
             )
         # Losses on overlaps
@@ -155,9 +209,25 @@ def _cases() -> list[Case]:
             *several,
             *([{"weight": weights(0.5, 2, 1), "classes": [2, 0]}] if multi else []),
         ]
-        add(core.dice_loss, reference.dice, mode, {"squared": True}, {"smooth": 1.0}, *regions)
+        add(
+            core.dice_loss,
+            reference.dice,
+            mode,
+            {"squared": True},
+            {"smooth": 1.0},
+            {"transform": "log"},
+            {"transform": "log_cosh", "smooth": 1.0},
+            *regions,
+        )
         add(core.dice_loss, reference.dice, mode, required={"squared": True, "smooth": 0.5})
-        add(core.jaccard_loss, reference.jaccard, mode, {"smooth": 1.0}, *regions)
+        add(
+            core.jaccard_loss,
+            reference.jaccard,
+            mode,
+            {"smooth": 1.0},
+            {"transform": "log_cosh"},
+            *regions,
+        )
         add(
             core.tversky_loss,
             reference.tversky,
@@ -165,12 +235,35 @@ def _cases() -> list[Case]:
             {"alpha": 0.3, "beta": 0.7},
             {"alpha": 0.3, "beta": 0.7, "gamma": 0.75},
             {"alpha": 1.5, "beta": 0.1, "gamma": 2.0, "smooth": 1.0},
+            {"alpha": 0.3, "beta": 0.7, "transform": cube},
             *regions,
         )
+        add(core.mcc_loss, reference.mcc, mode, *regions)
+        add(
+            core.region_loss,
+            reference.region_loss,
+            mode,
+            {"transform": cube},
+            *regions,
+            required={"index": specific_dice},
+        )
+        by = [{"weight": "inverse"}, *([{"weight": "inverse", "per_image": True}] if multi else [])]
+        add(core.generalized_dice_loss, reference.generalized_dice, mode, *by, *regions)
         if mode == "multiclass":
             add(core.lovasz_softmax_loss, reference.lovasz_softmax, mode, *regions, soft=False)
         else:
             add(core.lovasz_hinge_loss, reference.lovasz_hinge, mode, *regions, soft=False)
+        # Losses by the distance to an edge
+        add(
+            core.boundary_loss,
+            reference.boundary,
+            mode,
+            {"convention": "centre"},
+            {"convention": "kervadec"},
+            *regions,
+        )
+        cases.append(Case(core.boundary_loss, mode, reference.boundary, batch=("distance",)))
+        add(core.hausdorff_loss, reference.hausdorff, mode, {"exponent": 1.5}, *regions)
     return cases
 
 
@@ -180,5 +273,9 @@ CASES = _cases()
 # One case for each loss and mode, and a few whose options change the way of the computation.
 LOSSES = [case for case in CASES if case.plain]
 LOSSES.append(Case(core.lovasz_softmax_loss, "multiclass", reference.lovasz_softmax, {"bins": 64}))
+LOSSES += [c for c in CASES if c.options == {"top_k": 0.3} and c.loss is core.cross_entropy_loss]
+LOSSES += [c for c in CASES if c.options == {"transform": "log"}]
 REGION_LOSSES = [case for case in LOSSES if case.is_region]
-PIXEL_LOSSES = [case for case in LOSSES if not case.is_region]
+# Those that are a mean over the classes, or over all the pixels.
+CLASS_LOSSES = [case for case in REGION_LOSSES if case.loss is not core.generalized_dice_loss]
+PIXEL_LOSSES = [c for c in LOSSES if not c.is_region and "top_k" not in c.options]

@@ -21,6 +21,11 @@ def check(instances, spacing=None):
     return found
 
 
+def small_tiles(patch):
+    for name, value in (("SWEEP", 24), ("STRIP", 2), ("NEAR", 2), ("NARROW", 3)):
+        patch.setattr(distance, name, value)
+
+
 def blobs(count, size, seed=0):
     """Round instances at random places, some of them touching, some at the edge."""
     g = torch.Generator().manual_seed(seed)
@@ -32,13 +37,13 @@ def blobs(count, size, seed=0):
     return ids
 
 
-@pytest.mark.parametrize("near", [distance.NEAR, 0])
+@pytest.mark.parametrize("tiles", ["large", "small"])
 @settings(max_examples=100)
 @given(data=st.data())
-def test_random_label_images(near, data):
+def test_random_label_images(tiles, data):
     """1 to 3 dimensions; empty, single, touching, enclosed and full-frame instances.
 
-    With lines searched one by one, and with none of them near enough for that.
+    With lines in one tile, and in tiles and strips of two or three.
     """
     dimensions = data.draw(st.integers(1, 3))
     shape = [data.draw(st.integers(1, 7 if dimensions < 3 else 4)) for _ in range(dimensions)]
@@ -50,8 +55,8 @@ def test_random_label_images(near, data):
         | st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=dimensions, max_size=dimensions)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distance, "NEAR", near)
-        patch.setattr(distance, "ENVELOPES", 12)
+        if tiles == "small":
+            small_tiles(patch)
         check(torch.tensor(values).view(2, *shape), spacing)
 
 

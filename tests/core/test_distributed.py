@@ -19,7 +19,12 @@ pytestmark = pytest.mark.skipif(
 
 SHARES = [slice(0, 1), slice(1, 3)]
 OPTIONS = [{}, {"per_image": True}, {"reduction": "sum"}, {"per_image": True, "reduction": "sum"}]
-METRICS = [(core.dice_score, {}), (core.jaccard_index, {"per_image": True})]
+METRICS = [
+    (core.dice_score, {}),
+    (core.jaccard_index, {"per_image": True}),
+    (core.average_surface_distance, {}),
+    (core.surface_dice, {"tolerance": 1}),
+]
 
 
 def batch(case):
@@ -148,7 +153,7 @@ def test_compile_in_one_graph_with_a_group(alone):
 
 def test_a_copy_of_a_module_belongs_to_the_same_group(alone):
     for case in REGION_LOSSES:
-        criterion = TWINS[case.loss](mode=case.mode, process_group=alone)
+        criterion = TWINS[case.loss](mode=case.mode, process_group=alone, **case.options)
         copied = copy.deepcopy(core.CombinedLoss({"region": (1, criterion)}))
         assert copied.losses["region"].process_group is alone
         z, y, _ = sample(case)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from cases import TWINS
 
 import segloss_core as core
+from segloss_core import checks
 
 Z = torch.zeros(2, 4, 5)
 Y = torch.zeros(2, 4, 5, dtype=torch.long)
@@ -30,7 +32,44 @@ CE, DICE, FOCAL = "cross_entropy_loss", "dice_loss", "focal_loss"
 TVERSKY, BALANCED = "tversky_loss", "balanced_cross_entropy_loss"
 WCE, DISTANCE = "weighted_cross_entropy_loss", "distance_weighted_cross_entropy_loss"
 HINGE, SOFTMAX = "lovasz_hinge_loss", "lovasz_softmax_loss"
+PIXEL, REGION, GENERALIZED = "pixel_loss", "region_loss", "generalized_dice_loss"
 HALVES = {"from_logits": False}
+
+
+# Functions of a caller that cannot be losses or scores.
+
+
+def number(*x):
+    return 1.0
+
+
+def total(*x):
+    return x[0].sum()
+
+
+def root(log_p, log_q):
+    return log_p.sqrt()
+
+
+def cut(*x):
+    return x[0].detach()
+
+
+def flat(*x):
+    return x[0].round()
+
+
+def specificity(tp, fp, fn, tn):
+    return tn / (tn + fp)
+
+
+def ratio_to_itself(score):
+    return score / score
+
+
+def dice(tp, fp, fn, tn):
+    return 2 * tp / (2 * tp + fp + fn)
+
 
 with warnings.catch_warnings():  # torch itself is about to drop them
     warnings.simplefilter("ignore")
@@ -156,7 +195,42 @@ WRONG = [
     (TYPE, "alpha", ("float", "3 numbers"), call(FOCAL, ZC, Y, alpha=0.25, **MULTI)),
     (VALUE, "alpha", "(2,)", call(FOCAL, ZC, Y, alpha=torch.ones(2), **MULTI)),
     (VALUE, "normalizer", "'anchors'", call(FOCAL, Z, Y, normalizer="anchors")),
+    (VALUE, "top_k", "0", call(CE, Z, Y, top_k=0)),
+    (VALUE, "top_k", "1.5", call(FOCAL, Z, Y, top_k=1.5)),
+    (VALUE, "top_k", "-0.1", call(WCE, Z, Y, beta=1.0, top_k=-0.1)),
+    (TYPE, "top_k", "'10%'", call(BALANCED, Z, Y, top_k="10%")),
+    (VALUE, "top_k", "nan", call(FOCAL, Z, Y, top_k=NAN)),
+    (TYPE, "term", "'focal'", call(PIXEL, Z, Y, term="focal")),
+    (TYPE, "term", ("a function that returns a tensor", "float"), call(PIXEL, Z, Y, term=number)),
+    (VALUE, "term", ("()", "without sums"), call(PIXEL, Z, Y, term=total)),
+    (VALUE, "term", ("nan at (", "clamp"), call(PIXEL, ZC, Y, term=root, **MULTI)),
+    (VALUE, "term", ("a gradient", "none", ".detach()"), call(PIXEL, Z, Y, term=cut)),
+    (VALUE, "term", ("a gradient", "none"), call(PIXEL, ZC, YC, term=flat, **LABEL)),
     # losses on overlaps
+    (TYPE, "index", "None", call(REGION, Z, Y, index=None)),
+    (
+        TYPE,
+        "index",
+        ("a function that returns a tensor", "float"),
+        call(REGION, Z, Y, index=number),
+    ),
+    (VALUE, "index", ("()", "without sums"), call(REGION, ZC, Y, index=total, **MULTI)),
+    (VALUE, "index", ("nan at (0, 0, 3, 0)", "clamp"), call(REGION, Z, Y, index=specificity)),
+    (VALUE, "index", ("a gradient", "none"), call(REGION, Z, Y, index=cut)),
+    (TYPE, "transform", "3", call(DICE, Z, Y, transform=3)),
+    (VALUE, "transform", ("'exp'", "'log_cosh'"), call(TVERSKY, Z, Y, transform="exp")),
+    (VALUE, "transform", ("nan at (0)",), call(DICE, Z, Y, transform=ratio_to_itself)),
+    (VALUE, "transform", ("a gradient", "none"), call(REGION, Z, Y, index=dice, transform=flat)),
+    (VALUE, "gamma", ("2", "transform"), call(TVERSKY, Z, Y, gamma=2, transform="log")),
+    (
+        VALUE,
+        "weight",
+        ("'square'", "'inverse'"),
+        call(GENERALIZED, ZC, Y, weight="square", **MULTI),
+    ),
+    (VALUE, "weight", "(2,)", call(GENERALIZED, ZC, Y, weight=[1, 1], **MULTI)),
+    (VALUE, "weight", "pos_weight", call(GENERALIZED, Z, Y, weight=[1.0])),
+    (VALUE, "classes", "[0, 0]", call(GENERALIZED, ZC, Y, classes=[0, 0], **MULTI)),
     (VALUE, "smooth", "-1", call(DICE, Z, Y, smooth=-1)),
     (TYPE, "smooth", "None", call("jaccard_loss", Z, Y, smooth=None)),
     (TYPE, "squared", "2", call(DICE, Z, Y, squared=2)),
@@ -191,6 +265,20 @@ WRONG = [
     (VALUE, "class_weight", "(3,)", call("unet_weight_map", Y, class_weight=torch.ones(3))),
     (VALUE, "instances", "(2, 4, 4)", call(DISTANCE, Z, Y, instances=Y[..., :4])),
     (VALUE, "instances", "meta", call(DISTANCE, Z, Y, instances=Y.to("meta"))),
+    # distances to edges
+    (VALUE, "convention", "'x'", call("signed_distance", Y, convention="x")),
+    (VALUE, "convention", "'middle'", call("boundary_loss", Z, Y, convention="middle")),
+    (TYPE, "target", ("float32", "argmax(1)"), call("signed_distance", ZC, **MULTI)),
+    (VALUE, "target", ("between", "0.5"), call("signed_distance", Z + 0.5)),
+    (VALUE, "num_classes", "3", call("signed_distance", Y, num_classes=3)),
+    (VALUE, "spacing", "[1.0]", call("signed_distance", Y, spacing=[1.0])),
+    (VALUE, "spacing", "[1.0]", call("hausdorff_loss", Z, Y, spacing=[1.0])),
+    (VALUE, "exponent", "0", call("hausdorff_loss", Z, Y, exponent=0)),
+    (TYPE, "distance", ("int64", "signed_distance"), call("boundary_loss", Z, Y, distance=Y)),
+    (VALUE, "distance", "(2, 4, 5)", call("boundary_loss", ZC, Y, distance=Z, **MULTI)),
+    (VALUE, "percentile", "101", call("hausdorff_distance", Y, Y, percentile=101)),
+    (VALUE, "tolerance", "-1", call("surface_dice", Y, Y, tolerance=-1)),
+    (VALUE, "width", "0", call("boundary_iou", Y, Y, width=0)),
     # metrics
     (VALUE, "pred", ("between", "pred > 0 of logits"), call("dice_score", Z + 0.5, Y)),
     (VALUE, "pred", "-3.0", call("dice_score", Z - 3, Y)),
@@ -242,7 +330,7 @@ def test_the_table_is_long():
 
 
 # What the constructor cannot know: tensors of the call, the number of classes, a soft target.
-OF_A_CALL = ("input", "target", "mask", "pixel_weight", "instances")
+OF_A_CALL = ("input", "target", "mask", "pixel_weight", "instances", "distance")
 UNKNOWN = ("(2,)", "(3,)", "[3]", "meta", "[1.0]", ("255", "mask"))
 OPTIONS = [
     (error, argument, words, TWINS[getattr(core, name)], options)
@@ -324,6 +412,38 @@ def test_an_environment_variable_switches_looking_at_values_off():
         environment = {**os.environ, "SEGLOSS_CHECK_VALUES": value}
         found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
         assert (found.returncode != 0) == fails, found.stderr
+
+
+def test_a_gpu_looks_at_values_when_it_gets_there(monkeypatch):
+    """Nothing is read from a tensor; what is asserted holds for right values and not for wrong."""
+    asserted: list[tuple[bool, str]] = []
+    monkeypatch.setattr(checks, "LATER", ("cpu",))
+    monkeypatch.setattr(torch, "_assert_async", lambda ok, text: asserted.append((bool(ok), text)))
+    monkeypatch.setattr(torch.Tensor, "item", None)
+    several = {"mode": "multiclass"}
+    shares = ZC.softmax(1)
+    negative, infinite = torch.tensor([1.0, -1.0, 1.0]), torch.full(Y.shape, torch.inf)
+    calls = [
+        (core.dice_loss, (ZC, Y), (ZC, Y + 3), several, "target: expected class ids in"),
+        (core.cross_entropy_loss, (Z, Y / 2), (Z, Y + 1.5), {}, "target: expected values in"),
+        (core.focal_loss, (Z, Y > 0), (Z - 1, Y > 0), {"from_logits": False}, "input: exp"),
+        (core.lovasz_hinge_loss, (Z, (Y > 0).float()), (Z, Y + 0.25), {}, "fractional parts"),
+        (core.cross_entropy_loss, (ZC, shares), (ZC, 0 * shares), several, "sum to 1"),
+        (core.dice_score, ((Y > 0).float(), Y > 0), (Y + 0.25, Y > 0), {}, "pred: expected a hard"),
+        (core.two_nearest_distances, (Y,), (Y - 1,), {}, "instances: expected ids in"),
+    ]
+    for loss, right, wrong, options, message in calls:
+        for values, fails in ((right, False), (wrong, True)):
+            asserted.clear()
+            with suppress(RuntimeError):  # the CPU does not take such an id either
+                loss(*values, **options)
+            assert all(ok for ok, _ in asserted) != fails, (loss, asserted)
+        texts = [text for ok, text in asserted if not ok]
+        assert any(message in text and "SEGLOSS_CHECK_VALUES=now" in text for text in texts), texts
+    for options in ({"weight": negative}, {"pixel_weight": infinite}):
+        asserted.clear()
+        core.cross_entropy_loss(ZC, Y, mode="multiclass", **options)
+        assert [text for ok, text in asserted if not ok and next(iter(options)) in text]
 
 
 @pytest.mark.parametrize("loss", [core.cross_entropy_loss, core.dice_loss, core.lovasz_hinge_loss])

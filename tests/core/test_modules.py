@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from cases import CASES, LOSSES, TWINS, Case, sample, weights
+from cases import CASES, LOSSES, TWINS, Case, focal_term, sample, specific_dice, weights
 
 import segloss_core as core
 from segloss_core.module import BATCH_ARGUMENTS
@@ -56,7 +56,11 @@ def test_modules_can_be_compiled(case: Case):
 @pytest.mark.parametrize("module", TWINS.values(), ids=lambda x: x.__name__)
 def test_any_value_may_be_void(module):
     """The usual ones among them, on which a constructor tries its function."""
-    required = {"WeightedCrossEntropyLoss": {"beta": 2.0}}.get(module.__name__, {})
+    required = {
+        core.WeightedCrossEntropyLoss: {"beta": 2.0},
+        core.PixelLoss: {"term": focal_term},
+        core.RegionLoss: {"index": specific_dice},
+    }.get(module, {})
     for value in (255, -1, -100, 0, 7):
         assert module(**required, ignore_index=value).ignore_index == value
 

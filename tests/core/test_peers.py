@@ -114,6 +114,42 @@ def test_monai_agrees_on_sigmoid_focal(monai):
     same(core.focal_loss(z, y, mode="multilabel", alpha=0.25), theirs)
 
 
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(("theirs", "ours"), [("square", "inverse_square"), ("simple", "inverse")])
+def test_monai_agrees_on_generalized_dice(monai, batch, theirs, ours):
+    z, y = data("multiclass", size=12)
+    options = {"softmax": True, "to_onehot_y": True, "batch": batch, "w_type": theirs}
+    expected = monai.GeneralizedDiceLoss(smooth_nr=0, smooth_dr=0, **options)(z, y[:, None])
+    same(core.generalized_dice_loss(z, y, weight=ours, per_image=not batch, **MULTI), expected)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_monai_agrees_on_mcc(monai, batch):
+    z, y = data("multiclass", size=12)
+    options = {"softmax": True, "to_onehot_y": True, "batch": batch, "smooth_dr": 0}
+    expected = monai.MCCLoss(**options)(z, y[:, None])
+    same(core.mcc_loss(z, y, per_image=not batch, **MULTI), expected)
+
+
+def test_smp_agrees_on_mcc_of_probabilities(smp):
+    z, y = data("binary", size=12)
+    theirs = smp.MCCLoss(eps=0)(z.sigmoid(), y)
+    same(core.mcc_loss(z, y), theirs)
+
+
+def nnunet_top_k(z, y, ignore_index, percent):
+    """The definition of nnU-Net's TopKLoss, written out: a share of all pixels, void ones too."""
+    losses = F.cross_entropy(z, y, ignore_index=ignore_index, reduction="none").flatten()
+    return losses.topk(int(losses.numel() * percent / 100), sorted=False).values.mean()
+
+
+@pytest.mark.parametrize("percent", [10, 25, 100])
+def test_nnunet_agrees_on_the_hardest_pixels_where_none_is_void(percent):
+    z, y = data("multiclass", size=10)
+    ours = core.cross_entropy_loss(z, y, top_k=percent / 100, **MULTI)
+    same(ours, nnunet_top_k(z, y, 255, percent), rtol=1e-12)
+
+
 def test_kornia_agrees_on_macro_dice_tversky_and_lovasz(kornia):
     z, y = data("multiclass", size=12)
     theirs = kornia.dice_loss(z, y, average="macro")
@@ -355,6 +391,48 @@ def test_trap_d20_absent_classes_dilute_nothing_and_empty_masks_have_a_gradient(
     assert z.grad.min() > 0
 
 
+def test_trap_c20_a_share_of_pixels_is_one_of_valid_pixels():
+    """With void pixels counted as well, half of all is all that is left; a small share is NaN."""
+    p = torch.tensor([[0.9, 0.8, 0.7, 0.8]], dtype=torch.float64)
+    z, y = torch.stack([1 - p, p], 1).log(), torch.tensor([[1, 1, 255, 255]])
+    same(nnunet_top_k(z, y, 255, 50), torch.tensor(0.164252))  # the mean of both valid pixels
+    ours = core.cross_entropy_loss(z, y, ignore_index=255, top_k=0.5, **MULTI)
+    same(ours, torch.tensor(0.223144))
+    assert nnunet_top_k(z, y, 255, 10).isnan()
+    same(core.cross_entropy_loss(z, y, ignore_index=255, top_k=0.1, **MULTI), ours)
+
+
+def test_trap_d22_correlation_with_an_empty_mask_has_a_gradient(monai):
+    z = torch.zeros(1, 1, 10, 10, dtype=torch.float64, requires_grad=True)
+    y = torch.zeros_like(z)
+    theirs = monai.MCCLoss(sigmoid=True)(z, y)
+    assert theirs == 1
+    assert (torch.autograd.grad(theirs, z)[0] == 0).all()
+    ours = torch.autograd.grad(core.mcc_loss(z, y), z)[0]
+    assert ours.sum() == pytest.approx(0.25)
+
+
+def test_trap_d23_generalized_dice_gives_no_weight_to_what_is_absent(monai):
+    """MONAI gives it the largest weight of the others, and an empty mask no gradient."""
+    z, y = data("multiclass", size=12)
+    y = y.clamp(max=1)
+    options = {"softmax": True, "to_onehot_y": True, "batch": True, "smooth_nr": 0, "smooth_dr": 0}
+    p, one_hot = z.softmax(1), F.one_hot(y, 3).movedim(-1, 1)
+    tp, size = (p * one_hot).sum((0, 2, 3)), (p + one_hot).sum((0, 2, 3))
+    w = one_hot.sum((0, 2, 3)).double() ** -2
+    same(
+        core.generalized_dice_loss(z, y, **MULTI), 1 - 2 * (w * tp)[:2].sum() / (w * size)[:2].sum()
+    )
+    w[2] = w[:2].max()
+    theirs = monai.GeneralizedDiceLoss(**options)(z, y[:, None])
+    same(theirs, 1 - 2 * (w * tp).sum() / (w * size).sum())
+    z, y = data("binary")
+    z.requires_grad_()
+    theirs = monai.GeneralizedDiceLoss(sigmoid=True)(z, 0 * y)
+    assert (torch.autograd.grad(theirs, z)[0] == 0).all()
+    assert torch.autograd.grad(core.generalized_dice_loss(z, 0 * y), z)[0].min() > 0
+
+
 def test_trap_d21_the_gradient_of_an_empty_mask_does_not_vanish(monai):
     z = torch.zeros(1, 1, 100, 100, dtype=torch.float64, requires_grad=True)
     y = torch.zeros_like(z)
@@ -464,3 +542,10 @@ def test_trap_g42_sums_do_not_overflow_half_precision(smp):
     y = torch.ones(1, 1, 512, 512, dtype=torch.float16)
     assert not smp.DiceLoss("binary")(z, y) < 0.1
     assert core.dice_loss(z, y) < 0.01
+
+
+def test_trap_g43_products_of_four_sums_do_not_overflow_half_precision(monai):
+    z = torch.randn(1, 1, 256, 256, generator=torch.Generator().manual_seed(0)).half()
+    y = (z > 0).half()
+    assert monai.MCCLoss(sigmoid=True)(z, y).isnan()
+    same(core.mcc_loss(z, y), core.mcc_loss(z.double(), y.double()))

@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from cases import CASES, LOSSES, MODES, PIXEL_LOSSES, REGION_LOSSES, TWINS, Case, sample, weights
+from cases import (
+    CASES,
+    CLASS_LOSSES,
+    LOSSES,
+    MODES,
+    PIXEL_LOSSES,
+    REGION_LOSSES,
+    TWINS,
+    Case,
+    sample,
+    weights,
+)
 
 import segloss_core as core
 
@@ -29,8 +40,9 @@ def test_void_pixels_cannot_leak_and_may_be_cropped_away(case: Case, by: str):
 
     z[..., 3:] = torch.tensor([torch.inf, -torch.inf, torch.nan])
     y[..., 3:] = 255
-    if "pixel_weight" in extras:
-        extras["pixel_weight"][..., 3:] = torch.nan
+    for name in ("pixel_weight", "distance"):
+        if name in extras:
+            extras[name][..., 3:] = torch.nan
     keep = torch.ones(2, 3, 6, dtype=torch.bool)
     keep[..., 3:] = False
     void = {"mask": keep} if by == "mask" else {"ignore_index": 255}
@@ -190,7 +202,7 @@ def test_an_empty_mask_costs_its_mean_probability(case: Case, per_image: bool):
     assert case(torch.full_like(z, 1e4), empty) == 1
 
 
-@pytest.mark.parametrize("case", [c for c in REGION_LOSSES if c.mode != "binary"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CLASS_LOSSES if c.mode != "binary"], ids=str)
 def test_an_absent_class_is_left_out_or_costs_its_mean_error(case: Case):
     """ "present" divides by the classes it counts; "all" takes the fallback."""
     z, y, _ = sample(case, spatial=(3, 4))
@@ -209,7 +221,7 @@ def test_an_absent_class_is_left_out_or_costs_its_mean_error(case: Case):
     assert (grad[:, 2] != 0).equal(z[:, 2] > -1 if hinge else torch.ones_like(z[:, 2]).bool())
 
 
-@pytest.mark.parametrize("loss", [c for c in REGION_LOSSES if c.mode == "multilabel"], ids=str)
+@pytest.mark.parametrize("loss", [c for c in CLASS_LOSSES if c.mode == "multilabel"], ids=str)
 def test_present_does_not_see_false_alarms_on_an_absent_label_and_all_does(loss: Case):
     """As the docstring of the package says."""
     z, y, _ = sample(loss, spatial=(3, 4))
@@ -220,7 +232,7 @@ def test_present_does_not_see_false_alarms_on_an_absent_label_and_all_does(loss:
     assert loss(higher, y, classes="all") > loss(z, y, classes="all")
 
 
-@pytest.mark.parametrize("case", [c for c in REGION_LOSSES if c.mode == "multilabel"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CLASS_LOSSES if c.mode == "multilabel"], ids=str)
 def test_images_without_any_class_are_left_out_of_the_mean(case: Case):
     z, y, _ = sample(case, batch=3, spatial=(4,))
     y[2], y[0, 1] = 0, 0
@@ -231,7 +243,7 @@ def test_images_without_any_class_are_left_out_of_the_mean(case: Case):
     torch.testing.assert_close(case(z, y, per_image=True), mean)
 
 
-@pytest.mark.parametrize("case", REGION_LOSSES, ids=str)
+@pytest.mark.parametrize("case", [c for c in REGION_LOSSES if not c.is_mean], ids=str)
 def test_batch_and_image_sums_differ(case: Case):
     """per_image is another loss, that of single images, averaged."""
     z, y, _ = sample(case, spatial=(3, 4), seed=1)
@@ -332,7 +344,9 @@ def test_settings_of_the_caller_change_neither_value_nor_dtype(case: Case, dtype
             torch.testing.assert_close(wide, case(*area, **few, **{name: weight.float()}))
 
 
-@pytest.mark.parametrize("case", REGION_LOSSES, ids=str)
+@pytest.mark.parametrize(
+    "case", [c for c in REGION_LOSSES if c.loss is not core.boundary_loss], ids=str
+)
 def test_rounding_takes_no_loss_below_0(case: Case):
     """Where the prediction is right, sums of squares and steps of bins are off by a digit."""
     z, y, _ = sample(case, batch=1, spatial=(64, 64), dtype=torch.float32)

@@ -3,12 +3,12 @@
 import pytest
 import reference
 import torch
-from cases import CASES, LOSSES, PIXEL_LOSSES, REGION_LOSSES, Case, sample
+from cases import CASES, CLASS_LOSSES, LOSSES, PIXEL_LOSSES, Case, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
 
-from segloss_core import lovasz_hinge_loss, lovasz_softmax_loss
+from segloss_core import boundary_loss, lovasz_hinge_loss, lovasz_softmax_loss
 
 
 def exact(x):
@@ -26,12 +26,38 @@ def flat(x, case, per_class=True):
     return x.unsqueeze(-1).flatten(2 if per_class else 1)
 
 
+def distances(case, z, y, given, mask):
+    """The maps that the reference takes, through which no gradient goes."""
+    binary = case.mode == "binary"
+    z, y = (x.unsqueeze(1) if binary else x for x in (z, y))
+    p = z.softmax(1) if case.mode == "multiclass" else z.sigmoid()
+    if y.ndim < z.ndim:
+        y = torch.nn.functional.one_hot(y, z.shape[1]).movedim(-1, 1)
+    valid = torch.ones_like(z, dtype=torch.bool)
+    valid = valid if mask is None else mask.unsqueeze(1).expand_as(z)
+    convention = case.options.get("convention", "edge")
+
+    def signed(inside, convention):
+        maps = reference.signed_distances(inside & valid, valid, convention=convention)
+        return exact(maps.unsqueeze(-1).flatten(2))
+
+    if case.loss is boundary_loss:
+        return {"phi": signed(y > 0.5, convention) if given is None else exact(flat(given, case))}
+    return {"d_y": signed(y > 0.5, "centre"), "d_p": signed(p > 0.5, "centre")}
+
+
 def expected(case, z, y, extras, mask=None):
     """Value and gradient by the reference."""
     options = {name: exact(option) for name, option in case.options.items()}
     if "instances" in extras:
-        extras = {"pixel_weight": reference.unet_weights(extras["instances"], **case.options)}
-        options = {}
+        few = {"top_k": options.pop("top_k")} if "top_k" in options else {}
+        of_map = {name: option for name, option in case.options.items() if name in options}
+        extras = {"pixel_weight": reference.unet_weights(extras["instances"], **of_map)}
+        options = few
+    if case.is_mean:
+        options |= distances(case, z, y, extras.get("distance"), mask)
+        options.pop("convention", None)
+        extras = {}
     extras = {name: exact(flat(x, case, per_class=False)) for name, x in extras.items()}
     if mask is None:
         mask = torch.ones_like(z, dtype=torch.bool)
@@ -51,7 +77,7 @@ def check(case, z, y, extras, mask=None):
     loss = case(z, y, **extras, mask=mask)
     (grad,) = torch.autograd.grad(loss, z)
     value, slope = expected(case, z.detach(), y, extras, mask)
-    rtol = 1e-6 if "instances" in extras else 1e-9  # the map is float32
+    rtol = 1e-6 if case.has_distances else 1e-9  # the map is float32
     assert loss.item() == pytest.approx(value, rel=rtol, abs=1e-12)
     torch.testing.assert_close(grad.flatten(), slope.to(grad), rtol=rtol * 100, atol=1e-10)
 
@@ -92,7 +118,7 @@ def test_pixel_reductions(case: Case):
     torch.testing.assert_close(case(z, y, **extras), each.mean())
 
 
-@pytest.mark.parametrize("case", REGION_LOSSES, ids=str)
+@pytest.mark.parametrize("case", CLASS_LOSSES, ids=str)
 @pytest.mark.parametrize("per_image", [False, True])
 def test_region_reductions(case: Case, per_image: bool):
     z, y, _ = sample(case)
@@ -112,7 +138,7 @@ def test_spatial_dimensions_are_only_pixels(case: Case, spatial):
     """Any number of spatial dimensions gives the value of the same pixels in one row."""
     z, y, extras = sample(case, spatial=spatial)
     value = case(z, y, **extras)
-    if "instances" in case.batch:  # distances depend on the shape
+    if case.has_distances:  # which depend on the shape
         assert value.isfinite()
         return
     extras = {name: flat(x, case, per_class=False) for name, x in extras.items()}

@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -21,7 +22,10 @@ import torch.multiprocessing as mp
 from torch import nn
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples" / "frameworks")]
+SHOWN = ROOT / "examples" / "frameworks"
+sys.path[:0] = [str(ROOT), str(SHOWN)]
+
+from criterion import make_criterion  # noqa: E402
 
 import segloss_core as core  # noqa: E402
 
@@ -93,12 +97,6 @@ class Watch(nn.Module):
         return value
 
 
-def criterion() -> Watch:
-    import plain_loop
-
-    return Watch(plain_loop.make_criterion())
-
-
 def check(seen, dtype, steps) -> None:
     """The loss took logits of that dtype at the size of the labels, and was a finite float32."""
     assert len(seen) == steps
@@ -115,6 +113,10 @@ def small_network() -> nn.Module:
     return nn.Conv2d(3, CLASSES, 3, padding=1)
 
 
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters())
+
+
 # ---- a loop of one's own ----
 
 
@@ -122,9 +124,8 @@ def plain_loop() -> None:
     import plain_loop as shown
 
     model, batches = small_network(), [images_and_labels(seed=i) for i in range(3)]
-    watch = Watch(shown.make_criterion())
-    shown.make_criterion, before = (lambda group=None: watch), model.weight.detach().clone()
-    shown.train(model, batches, device="cpu")
+    watch, before = Watch(make_criterion()), model.weight.detach().clone()
+    shown.train(model, batches, watch, adamw(model), device="cpu")
     check(watch.seen, torch.float16, 3)
     assert not torch.equal(model.weight, before)
 
@@ -137,7 +138,7 @@ def plain_loop() -> None:
     for process in ranks:
         process.join()
     alone = small_network()
-    importlib.reload(shown).train(alone, [images_and_labels(4)], device="cpu")
+    shown.train(alone, [images_and_labels(4)], make_criterion(), adamw(alone), device="cpu")
     for weights in found:
         torch.testing.assert_close(weights, alone.weight.detach(), rtol=1e-3, atol=1e-5)
 
@@ -148,10 +149,11 @@ def rank(r: int, folder: str, queue) -> None:
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=r, world_size=2)
-    model, (images, labels) = small_network(), images_and_labels(4)
-    half = slice(2 * r, 2 * r + 2)
-    shown.train(model, [(images[half], labels[half])], device="cpu", group=dist.group.WORLD)
-    queue.put(model.weight.detach().tolist())
+    model = nn.parallel.DistributedDataParallel(small_network())
+    images, labels = (whole[2 * r : 2 * r + 2] for whole in images_and_labels(4))
+    criterion = make_criterion(dist.group.WORLD)
+    shown.train(model, [(images, labels)], criterion, adamw(model), device="cpu")
+    queue.put(model.module.weight.detach().tolist())
     dist.destroy_process_group()
 
 
@@ -161,15 +163,21 @@ def rank(r: int, folder: str, queue) -> None:
 def lightning_module() -> None:
     lightning = importlib.import_module("lightning")
     import lightning_module as shown
-    import plain_loop
 
     groups = []
 
     def make(group):
         groups.append(group)
-        return plain_loop.make_criterion(group)
+        return make_criterion(group)
 
     class Watched(shown.Segmenter):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images):
+            return self.network(images)
+
         def training_step(self, batch, index):
             loss = super().training_step(batch, index)
             assert torch.is_autocast_enabled("cpu")
@@ -177,14 +185,17 @@ def lightning_module() -> None:
             assert loss.isfinite()
             return loss
 
-    network = small_network()
+        def configure_optimizers(self):
+            return adamw(self)
+
+    shown.make_criterion, network = make, small_network()
     before = network.weight.detach().clone()
     trainer = lightning.Trainer(
         accelerator="cpu", precision="bf16-mixed", max_steps=3, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     batches = [images_and_labels(seed=i) for i in range(3)]
-    trainer.fit(Watched(network, make), torch.utils.data.DataLoader(batches, batch_size=None))
+    trainer.fit(Watched(network), torch.utils.data.DataLoader(batches, batch_size=None))
     assert groups == [None]
     assert {"ce", "dice"} <= set(trainer.logged_metrics)
     assert not torch.equal(network.weight, before)
@@ -211,6 +222,7 @@ def hf_trainer() -> None:
     theirs = model(pixel_values=images, labels=labels).loss
     trainer_class = type("Watched", (shown.SegmentationTrainer,), {})
     ours = trainer_class(model=model, args=arguments(transformers))
+    assert {"ce", "dice"} == set(ours.criterion.weights)
     ours.criterion = core.CrossEntropyLoss(mode="multiclass", ignore_index=255)
     inputs = {"pixel_values": images, "labels": labels}
     loss, outputs = ours.compute_loss(model, dict(inputs), return_outputs=True)
@@ -220,7 +232,7 @@ def hf_trainer() -> None:
     # Two batches that are accumulated give the mean of their gradients, not the sum.
     data = [{"pixel_values": x, "labels": y} for x, y in zip(images, labels, strict=True)]
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
-    watch = criterion()
+    watch = Watch(make_criterion())
     trainer = trainer_class(
         model=model,
         args=arguments(transformers, max_steps=1, gradient_accumulation_steps=2),
@@ -260,9 +272,13 @@ def monai_loop() -> None:
     label = torch.randint(4, image.shape, generator=g).float()  # a channel, and floats
     label[:, :, 0] = 255
     batch = {"image": monai.data.MetaTensor(image), "label": monai.data.MetaTensor(label)}
-    watch = criterion()
-    shown.train([batch] * 2, watch, device="cpu")
+    watch = Watch(make_criterion())
+    torch.manual_seed(0)
+    model = monai.networks.nets.UNet(3, 1, 4, channels=(4, 8), strides=(2,))
+    before = [p.detach().clone() for p in model.parameters()]
+    shown.train(model, [batch] * 2, watch, adamw(model), device="cpu")
     check(watch.seen, torch.bfloat16, 2)
+    assert not all(map(torch.equal, before, model.parameters()))
     logits, labels, value = watch.seen[0]
     plain = watch.loss(logits.as_tensor(), labels.as_tensor())
     torch.testing.assert_close(torch.as_tensor(value), plain)
@@ -276,7 +292,7 @@ def smp_loop() -> None:
     importlib.import_module("timm")
     import smp_loop as shown
 
-    watch = criterion()
+    watch = Watch(make_criterion())
     batches = [images_and_labels(seed=i) for i in range(2)]
     shown.train(batches, watch, device="cpu", encoder_name="mit_b0", encoder_weights=None)
     check(watch.seen, torch.bfloat16, 2)
@@ -294,11 +310,20 @@ def nnunet_trainer() -> None:
         "graphviz", "imagecodecs", "matplotlib", "nibabel", "pandas", "scipy", "seaborn",
         "SimpleITK", "skimage", "sklearn", "threadpoolctl", "tifffile", "unittest2", "yacs",
     )  # fmt: skip
+    # As the page says: a folder with these two files alone.
+    folder = tempfile.mkdtemp()
     os.environ |= {"nnUNet_raw": "", "nnUNet_preprocessed": "", "nnUNet_results": ""}
-    import nnunet_trainer as shown
+    os.environ |= {"nnUNet_extTrainer": folder}
+    for name in ("criterion.py", "nnunet_trainer.py"):
+        shutil.copy(SHOWN / name, folder)
+    sys.path.remove(str(SHOWN))
+    del sys.modules["criterion"]
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    found = recursive_find_trainer_class_by_name("nnUNetTrainerSegloss")
 
     # The trainer asks for plans and a data set; its loss asks for these four alone.
-    trainer = object.__new__(shown.nnUNetTrainerTversky)
+    trainer = object.__new__(found)
     trainer.is_ddp, trainer.device = False, torch.device("cpu")
     trainer.label_manager = types.SimpleNamespace(ignore_label=3, has_regions=False)
     trainer.configuration_manager = types.SimpleNamespace(

@@ -49,12 +49,12 @@ def softmax_keys(
             z = logits(x, image, c, n, x_b, x_c, x_n, on, C)
             e = tl.exp(z - largest[None, :])
         p, own = e * share[None, :], (c[:, None] == label[None, :]) & on[None, :]
-        key = to_keys(tl.where(own, 1 - p, p), own)
-        at = keys + ((c.to(tl.int64) * images + image) * length)[:, None] + n[None, :]
-        tl.store(at, key, mask=(c < C)[:, None] & inside[None, :])
         row = rows + tl.program_id(0).to(tl.int64) * C + c
         tl.store(row, tl.sum(p, 1), mask=c < C)
         tl.store(row + between, tl.sum(tl.where(own, 1.0, 0.0), 1), mask=c < C)
+        key = to_keys(tl.where(own, 1 - p, p), own)
+        at = keys + ((c.to(tl.int64) * images + image) * length)[:, None] + n[None, :]
+        tl.store(at, key, mask=(c < C)[:, None] & inside[None, :])
 
 
 @triton.jit
