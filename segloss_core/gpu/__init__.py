@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from ..fast.dispatch import Kernel
-from ..fast.lovasz import HingeBySort, SoftmaxBySort
+from ..fast.lovasz import HingeBySort, SoftmaxByBins, SoftmaxBySort
 from ..fast.pixel import FocalForm
 from ..fast.region import OverlapSums
 from ..inputs import Pixels
 from .distance import two_nearest
-from .lovasz import HingeSort, SoftmaxSort
+from .lovasz import HingeSort, SoftmaxBins, SoftmaxSort
 from .pixel import PixelLoss
 from .region import RegionSums
 
@@ -35,6 +35,7 @@ TWINS: dict[type[Kernel], Callable[[Any], Kernel]] = {
     OverlapSums: RegionSums,
     HingeBySort: HingeSort,
     SoftmaxBySort: SoftmaxSort,
+    SoftmaxByBins: SoftmaxBins,
 }
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

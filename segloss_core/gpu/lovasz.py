@@ -1,4 +1,4 @@
-"""The Lovász losses by a sort of integers: the logits are read before it and for the gradient."""
+"""The Lovász losses by a sort of integers or by bins, before and after which logits are read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..fast.dispatch import Kernel
-from ..fast.lovasz import HingeBySort, SoftmaxBySort
+from ..fast.lovasz import HingeBySort, SoftmaxByBins, SoftmaxBySort
 from ..inputs import Pixels
+from ..steps import bin_steps
 from .kernels import lovasz
 from .launch import TILE, launch, softmax_tiles, strides
 
@@ -84,6 +85,48 @@ class SoftmaxSort(Kernel):
         given = (x, valid, buffer, slope, gradient)
         launch(lovasz.softmax_slopes, programs, gradient, *given, *how, **sizes)
         return gradient
+
+
+@dataclass(frozen=True)
+class SoftmaxBins(Kernel):
+    """Of the classes loss, sum of p and sum of y, (3, 1, C); the buffer has the steps of bins."""
+
+    twin: SoftmaxByBins
+
+    def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor]:
+        x, y, valid, _ = pixels.tensors
+        classes, bins = pixels.classes, self.twin.bins
+        sizes, programs, how = self._how(pixels)
+        rows = pixels.input.new_empty(2, programs, classes, dtype=torch.float32)
+        counts = rows.new_zeros(2, classes, bins, dtype=torch.int32)
+        given, between = (x, y, valid), counts[0].numel()
+        how = (*how, pixels.input.shape[2], bins, between)
+        launch(lovasz.softmax_counts, programs, rows, *given, counts, rows[1], *how, **sizes)
+        steps = torch.stack(bin_steps(counts)).float()
+        launch(lovasz.binned_losses, programs, rows, *given, steps, rows[0], *how, **sizes)
+        actual = counts[0].sum(-1, dtype=torch.float64)
+        sums = rows.sum(1, dtype=torch.float64)
+        return torch.cat([sums, actual.unsqueeze(0)]).unsqueeze(1), steps
+
+    def backward(self, pixels: Pixels, buffer: Tensor, slope: Tensor) -> Tensor:
+        x, y, valid, _ = pixels.tensors
+        gradient = torch.empty_like(pixels.input)
+        sizes, programs, how = self._how(pixels)
+        by_rows = slope.stride(0), slope.stride(2)
+        how = (*how, *by_rows, *gradient.stride(), pixels.input.shape[2], self.twin.bins)
+        given = (x, y, valid, buffer, slope, gradient)
+        between = buffer[0].numel()
+        launch(lovasz.binned_slopes, programs, gradient, *given, *how, between, **sizes)
+        return gradient
+
+    def _how(self, pixels: Pixels) -> tuple[dict[str, int], int, tuple[int, ...]]:
+        _, y, valid, _ = pixels.tensors
+        images, classes, length = pixels.input.shape
+        sizes = {"C": classes, **softmax_tiles(classes)}
+        sizes["BLOCK"] = min(256, sizes["BLOCK"])  # bins take more registers
+        at = [strides(t, (images, 1, length))[::2] for t in (y, valid)]
+        programs = images * math.ceil(length / sizes["BLOCK"])
+        return sizes, programs, (*pixels.input.stride(), *at[0], *at[1])
 
 
 def _in_order(keys: Tensor, per_image: bool, hinge: bool) -> tuple[Tensor, Tensor]:

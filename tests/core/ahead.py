@@ -86,10 +86,16 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
                 f"Lovász loss {name}",
                 lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, **k),
             )
+            yield (
+                f"binned Lovász loss {name}",
+                lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, bins=4096, **k),
+            )
             weights = {"alpha": [1.0] * classes, "pixel_weight": torch.ones(1, 32, 32)}
             options = {**options, **weights}
             yield f"focal loss {name}", lambda z=z, y=y, k=options: core.focal_loss(z, y, **k)
     yield "cross entropy", lambda: core.cross_entropy_loss(z, y, mode="multiclass")
+    weights = {"weight": [1.0] * 1000, "mode": "multiclass"}
+    yield "weighted cross entropy", lambda: core.cross_entropy_loss(z, y, **weights)
     x = torch.zeros(1, 3, 32, 32, dtype=torch.float16, requires_grad=True)
     hard, weight = torch.zeros(1, 3, 32, 32, dtype=torch.bool), torch.ones(1, 32, 32)
     several = {"mode": "multilabel", "pixel_weight": weight, "mask": ~hard}
@@ -97,6 +103,7 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
     yield "Dice loss of labels", lambda: core.dice_loss(x, hard, mode="multilabel", mask=~hard)
     yield "Lovász hinge", lambda: core.lovasz_hinge_loss(x, hard, mode="multilabel", mask=~hard)
     yield "binary cross entropy", lambda: core.cross_entropy_loss(x[:, 0], hard[:, 0])
+    yield "sum of losses", lambda: core.focal_loss(x[:, 0], hard[:, 0], reduction="sum")
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def served(case: Case) -> bool:
     """Whether there is a kernel for it; all else are formulas on a GPU as well."""
-    other = {"label_smoothing", "squared", "bins"} & set(case.options)
+    other = {"label_smoothing", "squared"} & set(case.options)
     formulas = core.pixel_loss, core.boundary_loss, core.hausdorff_loss
     soft_classes = case.soft and case.mode == "multiclass"
     return not other and not soft_classes and case.loss not in formulas
@@ -237,6 +237,8 @@ def test_lovasz_losses_of_several_programs_and_sorts(per_image: bool, both, monk
     z[0, :, 0] = torch.nan
     options = {"ignore_index": 255, "per_image": per_image, "classes": "all"}
     assert_near(*reversed(both(core.lovasz_softmax_loss, z, y, **options)))
+    if not per_image:
+        assert_near(*reversed(both(core.lovasz_softmax_loss, z, y, bins=16, **options)), rtol=1e-5)
     hard = torch.stack([y, y, (y == 255) * 255], 1)
     assert_near(*reversed(both(core.lovasz_hinge_loss, z, hard, mode="multilabel", **options)))
 
@@ -250,6 +252,8 @@ def test_lovasz_losses_of_halves(classes: int, dtype: torch.dtype, both):
     (expected, gradient), (value, slopes) = both(core.lovasz_softmax_loss, z, y)
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
     assert slopes.dtype == dtype
+    (expected, _), (value, _) = both(core.lovasz_softmax_loss, z, y, bins=64)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
     close = torch.isclose(slopes.float(), gradient.float(), rtol=0.02, atol=1e-5)
     assert close.float().mean() > 0.95
     (expected, _), (value, _) = both(core.lovasz_hinge_loss, z[:, 0], y == 1)
@@ -408,6 +412,9 @@ def test_lovasz_losses_take_little_beside_the_sort(counted):
     assert launches.count("sort") == 1
     assert len(launches) <= 12
     assert traffic <= 10.5
+    launches, traffic = counted(core.lovasz_softmax_loss, z, y, bins=64)
+    assert launches[:3] == ["softmax_counts", "binned_losses", "binned_slopes"]
+    assert traffic <= 6.5  # all other launches are about bins
     z, y = torch.randn(1, 4096), torch.rand(1, 4096) < 0.5
     launches, traffic = counted(core.lovasz_hinge_loss, z, y)
     assert launches[:2] == ["hinge_keys", "in_order"]
@@ -465,6 +472,7 @@ def test_kernels_compile_ahead_without_spilling():
         *("softmax_losses", "softmax_slopes", "sigmoid_losses", "sigmoid_slopes", "mean"),
         "sweep",
         *("softmax_keys", "hinge_keys", "in_order"),
+        *("softmax_counts", "binned_losses", "binned_slopes"),
         *("softmax_sums", "softmax_sum_slopes", "sigmoid_sums", "sigmoid_sum_slopes"),
     }
     assert [row for row in rows if row["spilled"] or row["registers"] > 255] == []

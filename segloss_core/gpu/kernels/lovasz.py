@@ -1,4 +1,5 @@
 """The Lovász losses around a sort: keys before it, steps of the Jaccard loss and slopes after it.
+Around a histogram: counts before it, losses and slopes after it.
 
 A key is an integer that grows as the error shrinks, and is even for foreground. Keys and slopes
 stand class by class, (C, B, N).
@@ -148,3 +149,123 @@ def by_logits(slopes, by_rows, p, c, n, image, s_k, s_c, length, images, C: tl.c
     at = slopes + ((c.to(tl.int64) * images + image) * length)[:, None] + n[None, :]
     stored = tl.load(at, mask=(c < C)[:, None] & (n < length)[None, :], other=0)
     return stored * by_loss[:, None] + p * by_mass[:, None]
+
+
+@triton.jit
+def softmax_counts(
+    x, y, valid, counts, rows, x_b, x_c, x_n, y_b, y_n, valid_b, valid_n, length, bins, between,
+    C: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """How many errors of each class lie in each bin, foreground and background, (2, C, bins).
+
+    Whole numbers, so that their order does not matter. Most of the background lies in the lowest
+    bin, which a program counts by itself. Into a row goes the program's sum of p.
+    """
+    image, n = place(length, BLOCK)
+    on = existing(valid, image, n, valid_b, valid_n, n < length)
+    label = tl.load(y + image * y_b + n * y_n, mask=on, other=0).to(tl.int32)
+    nothing = tl.zeros([TILE], tl.float32)
+    largest, every, _, e = exponentials(
+        x, label, None, nothing, nothing, image, n, x_b, x_c, x_n, on, 0, 0, C, TILE, BLOCK
+    )
+    share = tl.where(on, 1 / every, 0.0)
+    for tile in range(0, C, TILE):
+        c = tile + tl.arange(0, TILE)
+        if C > TILE:
+            z = logits(x, image, c, n, x_b, x_c, x_n, on, C)
+            e = tl.exp(z - largest[None, :])
+        p, own = e * share[None, :], c[:, None] == label[None, :]
+        tl.store(rows + tl.program_id(0).to(tl.int64) * C + c, tl.sum(p, 1), mask=c < C)
+        level = bin_of(tl.where(own, 1 - p, p), bins)
+        there = on[None, :] & (c < C)[:, None]
+        lowest = (level == 0) & ~own
+        number = tl.sum(tl.where(there & lowest, 1, 0), 1)
+        tl.atomic_add(counts + between + c * bins, number, mask=c < C, sem="relaxed")
+        cell = counts + (c * bins)[:, None] + level + tl.where(own, 0, between)
+        tl.atomic_add(cell, 1, mask=there & ~lowest, sem="relaxed")
+
+
+@triton.jit
+def bin_of(errors, bins):
+    """That of NaN is the lowest."""
+    level = (errors * bins).to(tl.int32)
+    level = tl.where(level < bins, level, bins - 1)
+    return tl.where(errors > 0, level, 0)
+
+
+@triton.jit
+def binned_losses(
+    x, y, valid, steps, rows, x_b, x_c, x_n, y_b, y_n, valid_b, valid_n, length, bins, between,
+    C: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Into a row a program's sums of the errors times the steps of their bins."""
+    image, n = place(length, BLOCK)
+    on = existing(valid, image, n, valid_b, valid_n, n < length)
+    label = tl.load(y + image * y_b + n * y_n, mask=on, other=0).to(tl.int32)
+    nothing = tl.zeros([TILE], tl.float32)
+    largest, every, _, e = exponentials(
+        x, label, None, nothing, nothing, image, n, x_b, x_c, x_n, on, 0, 0, C, TILE, BLOCK
+    )
+    share = tl.where(on, 1 / every, 0.0)
+    for tile in range(0, C, TILE):
+        c = tile + tl.arange(0, TILE)
+        if C > TILE:
+            z = logits(x, image, c, n, x_b, x_c, x_n, on, C)
+            e = tl.exp(z - largest[None, :])
+        p, own = e * share[None, :], c[:, None] == label[None, :]
+        errors = tl.where(own, 1 - p, p)
+        step = steps_of(steps, errors, own, c, on, bins, between, C)
+        tl.store(rows + tl.program_id(0).to(tl.int64) * C + c, tl.sum(errors * step, 1), mask=c < C)
+
+
+@triton.jit
+def steps_of(steps, errors, own, c, on, bins, between, C: tl.constexpr):
+    """Of foreground and, `between` behind it, of background; 0 under void."""
+    cell = steps + (c * bins)[:, None] + bin_of(errors, bins) + tl.where(own, 0, between)
+    return tl.load(cell, mask=(c < C)[:, None] & on[None, :], other=0)
+
+
+@triton.jit
+def binned_slopes(
+    x, y, valid, steps, by_rows, gradient,
+    x_b, x_c, x_n, y_b, y_n, valid_b, valid_n, s_k, s_c, g_b, g_c, g_n, length, bins, between,
+    C: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """p_k (g_k - sum_c g_c p_c), g the slope by p, of the loss and of what fills an empty class."""
+    image, n = place(length, BLOCK)
+    inside = n < length
+    on = existing(valid, image, n, valid_b, valid_n, inside)
+    label = tl.load(y + image * y_b + n * y_n, mask=on, other=0).to(tl.int32)
+    nothing = tl.zeros([TILE], tl.float32)
+    largest, every, _, e = exponentials(
+        x, label, None, nothing, nothing, image, n, x_b, x_c, x_n, on, 0, 0, C, TILE, BLOCK
+    )
+    share = tl.where(on, 1 / every, 0.0)
+    total = tl.zeros([BLOCK], tl.float32)
+    s = tl.zeros([TILE, BLOCK], tl.float32)
+    for tile in range(0, C, TILE):
+        c = tile + tl.arange(0, TILE)
+        if C > TILE:
+            e = tl.exp(logits(x, image, c, n, x_b, x_c, x_n, on, C) - largest[None, :])
+        p = e * share[None, :]
+        s = by_bins(steps, by_rows, p, c, label, on, s_k, s_c, bins, between, C)
+        total += tl.sum(s, 0)
+    for tile in range(0, C, TILE):
+        c = tile + tl.arange(0, TILE)
+        if C > TILE:
+            e = tl.exp(logits(x, image, c, n, x_b, x_c, x_n, on, C) - largest[None, :])
+            p = e * share[None, :]
+            s = by_bins(steps, by_rows, p, c, label, on, s_k, s_c, bins, between, C)
+        at = gradient + image * g_b + (c.to(tl.int64) * g_c)[:, None] + (n * g_n)[None, :]
+        slope = s - e * share[None, :] * total[None, :]
+        tl.store(at, slope, mask=(c < C)[:, None] & inside[None, :])
+
+
+@triton.jit
+def by_bins(steps, by_rows, p, c, label, on, s_k, s_c, bins, between, C: tl.constexpr):
+    """p times the slope by p."""
+    by_loss = tl.load(by_rows + c * s_c, mask=c < C, other=0).to(tl.float32)
+    by_mass = tl.load(by_rows + s_k + c * s_c, mask=c < C, other=0).to(tl.float32)
+    own = c[:, None] == label[None, :]
+    step = steps_of(steps, tl.where(own, 1 - p, p), own, c, on, bins, between, C)
+    return p * (tl.where(own, -step, step) * by_loss[:, None] + by_mass[:, None])
