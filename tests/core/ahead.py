@@ -22,6 +22,10 @@ from segloss_core import gpu
 from segloss_core.fast import dispatch
 
 ARCHITECTURES = (80, 90)
+SIZES = (
+    *((2, torch.float32), (4, torch.bfloat16), (19, torch.float32), (19, torch.bfloat16)),
+    *((150, torch.float32), (1000, torch.bfloat16)),
+)
 TYPES = {
     torch.float64: "fp64",
     torch.float32: "fp32",
@@ -75,24 +79,23 @@ def assembled(code: str, architecture: int) -> dict[str, int]:
 
 def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """Each kernel with all that it can be asked for, and the plainest of them."""
-    for classes in (2, 4, 19, 150, 1000):
-        for dtype in (torch.float32, torch.bfloat16):
-            z = torch.zeros(1, classes, 32, 32, dtype=dtype, requires_grad=True)
-            y = torch.zeros(1, 32, 32, dtype=torch.long)
-            name = f"of {classes} classes in {dtype}"
-            options = {"mode": "multiclass", "ignore_index": 255}
-            yield f"Dice loss {name}", lambda z=z, y=y, k=options: core.dice_loss(z, y, **k)
-            yield (
-                f"Lovász loss {name}",
-                lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, **k),
-            )
-            yield (
-                f"binned Lovász loss {name}",
-                lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, bins=4096, **k),
-            )
-            weights = {"alpha": [1.0] * classes, "pixel_weight": torch.ones(1, 32, 32)}
-            options = {**options, **weights}
-            yield f"focal loss {name}", lambda z=z, y=y, k=options: core.focal_loss(z, y, **k)
+    for classes, dtype in SIZES:
+        z = torch.zeros(1, classes, 32, 32, dtype=dtype, requires_grad=True)
+        y = torch.zeros(1, 32, 32, dtype=torch.long)
+        name = f"of {classes} classes in {dtype}"
+        options = {"mode": "multiclass", "ignore_index": 255}
+        yield f"Dice loss {name}", lambda z=z, y=y, k=options: core.dice_loss(z, y, **k)
+        yield (
+            f"Lovász loss {name}",
+            lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, **k),
+        )
+        yield (
+            f"binned Lovász loss {name}",
+            lambda z=z, y=y, k=options: core.lovasz_softmax_loss(z, y, bins=4096, **k),
+        )
+        weights = {"alpha": [1.0] * classes, "pixel_weight": torch.ones(1, 32, 32)}
+        options = {**options, **weights}
+        yield f"focal loss {name}", lambda z=z, y=y, k=options: core.focal_loss(z, y, **k)
     yield "cross entropy", lambda: core.cross_entropy_loss(z, y, mode="multiclass")
     weights = {"weight": [1.0] * 1000, "mode": "multiclass"}
     yield "weighted cross entropy", lambda: core.cross_entropy_loss(z, y, **weights)

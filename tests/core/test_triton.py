@@ -105,8 +105,8 @@ def assert_near(found: Result, expected: Result, rtol: float = 2e-6, slack: floa
 def test_kernels_equal_formulas(case: Case, both):
     z, y, extras = sample(case, spatial=(3, 4), dtype=torch.float32)
     y = y.float() if case.soft else y
-    for void in ({}, {"mask": torch.arange(24).view(2, 3, 4) % 5 > 0}):
-        assert_near(*reversed(both(on_device(case), z, y, **narrow(extras), **void)))
+    void = torch.arange(24).view(2, 3, 4) % 5 == 0
+    assert_near(*reversed(both(on_device(case), z, y, **narrow(extras), mask=~void)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
