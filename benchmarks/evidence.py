@@ -15,9 +15,11 @@ more, with losses and measures of the edge.
 
 The learning rate is constant after a warm-up, and what is read is a mean of the weights over the
 last steps, so that every reading is that of a finished network and a longer run begins with the
-shorter one. A run is a task, a loss and a seed; what it found is appended to RUNS when it ends. On
-one machine a run repeats to 0.002 in every share. On another one, which rounds in another way, it is
-a new draw, as another seed is: nine runs moved by up to 0.04 after 300 steps, 0.01 after 1000.
+shorter one. A run is a task, a loss and a seed; what it found is appended to RUNS when it ends.
+
+On one machine a run repeats to 0.002 in every share. Another machine rounds in another way, and a
+run there is a new draw, as with another seed: nine runs moved by up to 0.04 after 300 steps, and by
+up to 0.01 after 1000.
 """
 
 from __future__ import annotations
