@@ -1,15 +1,16 @@
 """What a trained network makes of the losses, read from data/evidence.json and the files beside it.
 
-The experiment is benchmarks/evidence.py: one small U-Net, four tasks, every loss, three seeds, 70
+The experiment is benchmarks/evidence.py: one small U-Net, five tasks, every loss, three seeds, 70
 test photographs. A chapter needs two lines, and a third prints what its sentences say::
 
     found = comparison("nuclei", loss, score="iou")
     _ = training_panel(found)
     print(found)
 
-The tasks are nuclei, border, three and centres; ``results()["runs"]`` has every score. Curves and
-pictures lie in a file for each task and loss, and a notebook that is handed out brings those whose
-task and loss its own code names: "ce", too, then.
+The tasks are nuclei, border, three, centres and flipped (the border, learned from labels of which
+one in twenty is wrong); ``results()["runs"]`` has every score. Curves and pictures lie in a file
+for each task and loss, and a notebook that is handed out brings those whose task and loss its own
+code names: "ce", too, then.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ Args:
         divides by. Losses of pixels only. Default: all 1.
     top_k: Let only the ceil(top_k n) largest losses of the batch count, of n valid pixels (and
         channels), in (0, 1]; all others are void for this call. They are chosen without gradient,
-        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only.
-        Default: all count.
+        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only; the
+        chapter on hard pixels says how small k may be. Default: all count.
     transform: The loss from a score s of a class: a function of torch's operations, "log" (-log s,
         finite at 0) or "log_cosh" (log cosh(1 - s)). Define it once: the first call tries it.
         Losses of counts of regions only. Default: 1 - s.

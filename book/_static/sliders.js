@@ -118,6 +118,24 @@
     }
   };
 
+  // Pixels from the hardest on, u the share that comes before: logits z_t of a logistic distribution
+  // around μ. The focal loss and top-k weigh them; each holds a share of the gradient up to u.
+  const errorAt = (u, mu) => (1 - u) / (1 - u + Math.exp(mu) * u); // 1 - p_t
+  const pulls = {
+    CE: (u, s) => errorAt(u, s["μ"]),
+    focal: (u, s) => Math.abs(focalSlope(s["μ"] + Math.log(u / (1 - u)), s["γ"])),
+    "top-k": (u, s) => (u <= s.k ? errorAt(u, s["μ"]) : 0),
+  };
+  const shareOfPull = (name, u, s, steps = 400) => {
+    let held = 0, all = 0;
+    for (let i = 0.5; i < steps; i += 1) { // finer towards the hardest
+      const at = (i / steps) ** 3, pull = pulls[name](at, s) * (i / steps) ** 2;
+      all += pull;
+      if (at <= u) held += pull;
+    }
+    return held / all;
+  };
+
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
   const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
@@ -153,6 +171,31 @@
       3,
       1.5,
     ),
+    hardest: {
+      sliders: { k: slider(0.01, 1, 0.01, 0.1), γ: slider(0, 5, 0.1, 2), μ: slider(0, 6, 0.1, 3) },
+      x: { label: "rank / N", min: 0, max: 1 },
+      panels: [
+        {
+          label: "w", min: 0, max: 1,
+          curves: {
+            "top-k": (u, s) => (u <= s.k ? 1 : 0),
+            focal: (u, s) => errorAt(u, s["μ"]) ** s["γ"],
+          },
+        },
+        {
+          label: "Σ |∂L/∂z|", min: 0, max: 1,
+          curves: {
+            "top-k": (u, s) => shareOfPull("top-k", u, s),
+            focal: (u, s) => shareOfPull("focal", u, s),
+          },
+        },
+      ],
+      reading: (s) => ({
+        q: 1 - errorAt(s.k, s["μ"]),
+        "CE ≤ k": shareOfPull("CE", s.k, s),
+        "focal ≤ k": shareOfPull("focal", s.k, s),
+      }),
+    },
     distance: {
       sliders: { "w₀": slider(0, 20, 0.5, 10), "σ₀": slider(1, 15, 0.5, 5) },
       x: { label: "d₁ + d₂", min: 0, max: 40 },

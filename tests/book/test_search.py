@@ -74,6 +74,7 @@ QUERIES = {
             "Trainer, 손실 연결하기, segmentation_models_pytorch, 그래디언트 누적, "
             "gradient accumulation, 3D"
         ),
+        "hard_pixels": "OHEM, top-k, topk, 부트스트랩 교차 엔트로피, 어려운 픽셀 고르기",
         "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크, 무시할 라벨",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
         "playground": "플레이그라운드, 놀이터, 데모, 직접 해 보기, 예측을 칠하기, playground",
@@ -127,6 +128,7 @@ QUERIES = {
             "how to plug in a loss, custom loss, segmentation_models_pytorch, "
             "gradient accumulation, 3D, expected scalar type Long"
         ),
+        "hard_pixels": "OHEM, top-k loss, topk, hard pixels, bootstrapped cross entropy",
         "glossary": "gradient, glossary, region loss, pixel accuracy, ignored label",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
         "playground": "playground, demo, interactive, visualization, paint a prediction",
