@@ -372,7 +372,7 @@ def pixel_loss(
         Zhilu Zhang, Mert R. Sabuncu: Generalized Cross Entropy Loss for Training Deep Neural
         Networks with Noisy Labels, 2018, arXiv 1805.07836 (the example).
 
-    Chapter: cross entropy.
+    Chapter: One map of all losses.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     by_class = _class_weight(pixels, weight)

@@ -136,6 +136,14 @@
     return held / all;
   };
 
+  // Two classes with the scores S1 and S2: the share of their pull that the second has, where the
+  // loss of a score is -log S or (1 - S)^gamma.
+  const shareByLog = (s2, { "S₁": s1 }) => s1 / (s1 + s2);
+  const shareByPower = (s2, { "S₁": s1, γ }) => {
+    const [first, second] = [s1, s2].map((score) => (1 - score) ** (γ - 1));
+    return second / (first + second);
+  };
+
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
   const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
@@ -257,6 +265,21 @@
         const tp = Math.min(s["|X|"], 100);
         return { TP: tp, FP: s["|X|"] - tp, FN: 100 - tp, L: tversky(s["|X|"], s) };
       },
+    },
+    map: {
+      sliders: {
+        "S₁": slider(0.05, 0.95, 0.05, 0.9), "S₂": slider(0.05, 0.95, 0.05, 0.3), γ: slider(0.3, 3, 0.05, 0.75),
+      },
+      x: { label: "S₂", min: 0.05, max: 0.95 },
+      at: "S₂",
+      panels: [
+        {
+          label: "L(S₂)", min: 0, max: 3,
+          curves: { "−log S": (score) => -Math.log(score), "(1 − S)ᵞ": (score, s) => (1 - score) ** s.γ },
+        },
+        { label: "|∂L/∂S₂| / Σ", min: 0, max: 1, curves: { "−log S": shareByLog, "(1 − S)ᵞ": shareByPower } },
+      ],
+      reading: (s) => ({ "−log S": shareByLog(s["S₂"], s), "(1 − S)ᵞ": shareByPower(s["S₂"], s), "1 − S": 0.5 }),
     },
     lovasz: {
       sliders: { "m₁": slider(0, 1, 0.05, 0.2), "m₂": slider(0, 1, 0.05, 0.6) },

@@ -49,15 +49,17 @@ QUERIES = {
             "가중치 맵, 가중치맵, 경계, 경계를, 유넷, U-Net, unet, 맞닿은 세포, 거리 지도"
         ),
         "overlap": (
-            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합"
+            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합, MCC"
         ),
         "dice": (
-            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice"
+            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice, "
+            "일반화 다이스, GDL"
         ),
         "tversky": "티버스키, 트버스키, Tversky, tverski, 포컬 트버스키, F1",
         "lovasz": (
             "로바쉬, 로바스, 로바스소프트맥스, lovasz, Lovász, lovasz softmax, 준모듈성, 서브모듈러"
         ),
+        "map": "새 손실, PolyLoss, GCE, 일반화 교차 엔트로피, log-cosh, 경계 DoU, clDice, 위상",
         "choosing": (
             "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
             "손실 고르는 법, MONAI, smp, 결정표, 시드, 작은 물체, 작은 물체가 안 잡혀요, "
@@ -104,13 +106,15 @@ QUERIES = {
         ),
         "overlap": (
             "IoU, jaccrd, jaccard index, intersection over union, metric, Dice score, recall, "
-            "mean IoU"
+            "mean IoU, MCC, Matthews"
         ),
         "dice": (
-            "soft labels, dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing"
+            "soft labels, dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing, "
+            "generalised Dice, GDL"
         ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
+        "map": "PolyLoss, GCE, log-cosh Dice, Boundary DoU, symmetric cross entropy, clDice, F-beta",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
             "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "

@@ -195,3 +195,31 @@ def test_surfaces_over_two_errors(script: Page, m1: float) -> None:
         assert [said["Δ̄"], said["1 − J"]] == pytest.approx([lovasz[k].item(), jaccard[k].item()])
         if error != m1:
             assert [said["∂Δ̄/∂m₁"], said["∂Δ̄/∂m₂"]] == pytest.approx(by_error)
+
+
+@pytest.mark.parametrize(("first", "gamma"), [(0.9, 0.75), (0.3, 2.0), (0.6, 1.0)])
+def test_what_a_transform_mixes(script: Page, first: float, gamma: float) -> None:
+    """A class whose one pixel is foreground, predicted with p, has the score 2p / (1 + p)."""
+    seconds = [0.05, 0.3, 0.6, 0.95]
+    transforms = {"−log S": "log", "(1 − S)ᵞ": lambda score: (1 - score) ** gamma}
+    for name, transform in transforms.items():
+        expected: dict[str, list[float]] = {"loss": [], "share": []}
+        for second in seconds:
+            scores = torch.tensor([first, second], dtype=torch.float64)
+            p = (scores / (2 - scores)).view(1, 2, 1).requires_grad_()
+            losses = segloss_core.dice_loss(
+                p,
+                torch.ones(1, 2, 1),
+                mode="multilabel",
+                transform=transform,
+                from_logits=False,
+                reduction="none",
+            )
+            [slopes] = torch.autograd.grad(losses.sum(), p)
+            by_score = slopes.flatten() * (1 + p.detach().flatten()) ** 2 / 2
+            expected["loss"].append(losses[1].item())
+            expected["share"].append((by_score[1] / by_score.sum()).item())
+        setting = {"S₁": first, "γ": gamma}
+        for panel, values in enumerate(expected.values()):
+            drawn = curve(script, "map", panel, name, seconds, setting)
+            assert drawn == pytest.approx(values, rel=1e-6)
