@@ -641,14 +641,16 @@ def complete(runs: Path) -> list[dict[str, Any]]:
     return [there[key] for group in keys if all(k in there for k in group) for key in group]
 
 
-def about() -> dict[str, Any]:
+def about(earlier: Sequence[str] = ()) -> dict[str, Any]:
+    """How the runs were made; `earlier` are the machines of those that are committed."""
+    machine = hardware("cuda" if torch.cuda.is_available() else "cpu")["name"]
     packages = {"torch": torch, "numpy": np, "scipy": scipy, "segloss_core": segloss_core}
     return {
         "written_by": "benchmarks/evidence.py",
         "date": datetime.now(timezone.utc).date().isoformat(),
         "versions": {"python": platform.python_version()}
         | {name: package.__version__ for name, package in packages.items()},
-        "machine": hardware("cuda" if torch.cuda.is_available() else "cpu")["name"],
+        "machines": sorted({machine, *earlier}),
         "data": "BBBC038v1, stage1_train; ids in benchmarks/evidence.csv",
         "split": {part: len(names_of(part)) for part in PARTS},
         "seeds": SEEDS,
@@ -668,7 +670,8 @@ def collect(runs: Path, result: Path = RESULT) -> None:
     the strip of the first seed."""
     records = complete(runs)
     rows = [{k: v for k, v in r.items() if k not in (*CURVES, "strip")} for r in records]
-    write(result, {"about": about(), "runs": rows})
+    before = json.loads(result.read_text(encoding="utf-8"))["about"] if result.is_file() else {}
+    write(result, {"about": about(before.get("machines", ())), "runs": rows})
     for task, loss in dict.fromkeys((r["task"], r["loss"]) for r in records):
         own = [r for r in records if (r["task"], r["loss"]) == (task, loss)]
         # One picture of each: they are most of what a notebook takes along.

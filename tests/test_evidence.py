@@ -182,7 +182,7 @@ def test_the_results_say_how_they_were_made(results):
     assert about["settings"] == evidence.SETTINGS
     assert about["seeds"] == list(evidence.SEEDS)
     assert about["versions"].keys() >= {"python", "torch", "segloss_core"}
-    assert all(about[name] for name in ("date", "machine", "written_by", "data"))
+    assert all(about[name] for name in ("date", "machines", "written_by", "data"))
 
 
 def test_the_results_hold_every_seed_of_runs_of_the_plan(results):
