@@ -67,8 +67,11 @@ def test_the_index_names_every_photograph_once():
 
 def test_the_plan_trains_every_task_with_every_kind_of_loss():
     planned = {(job.task, job.loss) for job in evidence.plan()}
-    for task in evidence.TASKS:
+    for task in ("nuclei", "border", "three", "centres"):
         assert {(task, loss) for loss in evidence.MAIN} - {("three", "balanced_ce")} <= planned
+    # Of wrong labels and of edges those that have something to say to them.
+    assert {(task, loss) for task in ("flipped", "edges") for loss in ("ce", "dice")} <= planned
+    assert {task for task, _ in planned} == set(evidence.TASKS)
     assert {loss for task, loss in planned if task != "three"} == set(evidence.BINARY)
     assert {loss for task, loss in planned if task == "three"} == set(evidence.SOFTMAX)
 
