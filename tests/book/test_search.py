@@ -49,11 +49,12 @@ QUERIES = {
             "가중치 맵, 가중치맵, 경계, 경계를, 유넷, U-Net, unet, 맞닿은 세포, 거리 지도"
         ),
         "overlap": (
-            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합, MCC"
+            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합, "
+            "MCC"
         ),
         "dice": (
-            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice, "
-            "일반화 다이스, GDL"
+            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, "
+            "soft dice, 일반화 다이스, GDL"
         ),
         "tversky": "티버스키, 트버스키, Tversky, tverski, 포컬 트버스키, F1",
         "lovasz": (
@@ -114,7 +115,7 @@ QUERIES = {
         ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
-        "map": "PolyLoss, GCE, log-cosh Dice, Boundary DoU, symmetric cross entropy, clDice, F-beta",
+        "map": "PolyLoss, GCE, log-cosh Dice, Boundary DoU, symmetric cross entropy, clDice",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
             "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "
