@@ -356,7 +356,7 @@ def pixel_loss(
         term: t, the loss of a true label from log p and log(1 - p), where p is the probability of
             that label; both are finite. It is made of torch's operations, number by number, and
             defined once: the first call tries it. ``lambda log_p, log_q: -log_p`` is cross entropy,
-            ``-(2 * log_q).exp() * log_p`` the focal loss.
+            ``lambda log_p, log_q: 1 - log_p.exp()`` the absolute error.
 
     Convention:
         Normaliser: as that of `cross_entropy_loss`.

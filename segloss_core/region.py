@@ -398,7 +398,7 @@ def region_loss(
     Args:
         index: s, a score, 1 at best, from TP, FP, FN and TN: float64, (C,) or with `per_image`
             (B, C). It is made of torch's operations, number by number, and defined once: the first
-            call tries it. ``lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn)`` is Dice.
+            call tries it. ``lambda tp, fp, fn, tn: tp / (tp + fp + fn)`` is Jaccard.
 
     Convention:
         Normaliser: the number of classes counted, or the sum of their weights.
