@@ -133,9 +133,10 @@ class Comparison(NamedTuple):
 
 
 def spread(row: Row | Sequence[float]) -> str:
-    """Mean (lowest to highest): three digits of a share, whole numbers of a count."""
+    """Mean (lowest to highest): three digits of a share, whole numbers of a count, one digit after
+    the point of a distance."""
     x = np.asarray(row.values if isinstance(row, Row) else row)
-    digits = 0 if x.max() > 1 else 3
+    digits = 3 if x.max() <= 1 else 0 if (x == x.round()).all() else 1
     return f"{x.mean():.{digits}f} ({x.min():.{digits}f} to {x.max():.{digits}f})"
 
 
@@ -173,8 +174,9 @@ def comparison(
 
     ``score`` is "iou", "dice", "precision" or "recall", each at 1/2 and at the threshold tuned on
     the validation photographs; on "nuclei" also "object_f1" and "merges", there and after the
-    watershed; or a score without a threshold, "ap" or "ece". ``step`` is that of the longest runs
-    that all of the losses have.
+    watershed; or a score without a threshold, "ap" or "ece"; or, of some losses on "nuclei", a
+    measure of the edges of masks cut at 1/2: "boundary_iou", "surface_dice" or "hd95". ``step`` is
+    that of the longest runs that all of the losses have.
     """
     names = (loss,) if isinstance(loss, str) else tuple(loss)
     names = (*(name for name in names if name != "ce"), "ce")
@@ -192,7 +194,7 @@ def comparison(
             for ending in endings
             if score + ending in there and (reading != "watershed" or score in OF_OBJECTS)
         ]
-        if len(found) == 1:  # a score without a threshold
+        if len(found) == 1:  # a score without a threshold, or with 1/2 alone
             found = [("", score)]
         rows += [Row(name, reading, values(task, name, key, step)) for reading, key in found]
     if not rows:
@@ -216,6 +218,9 @@ _SCORES = {
     "ece": "calibration error",
     "object_f1": "object $F_1$",
     "merges": "merged nuclei",
+    "boundary_iou": "boundary IoU",
+    "surface_dice": "surface Dice",
+    "hd95": "HD95 (pixels)",
 }
 
 
