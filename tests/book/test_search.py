@@ -58,6 +58,7 @@ QUERIES = {
         "lovasz": (
             "로바쉬, 로바스, 로바스소프트맥스, lovasz, Lovász, lovasz softmax, 준모듈성, 서브모듈러"
         ),
+        "boundary": "경계 손실, 하우스도르프, 하우스도르프 거리, HD95, NSD, 표면 다이스",
         "choosing": (
             "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
             "손실 고르는 법, MONAI, smp, 결정표, 시드, 작은 물체, 작은 물체가 안 잡혀요, "
@@ -109,6 +110,7 @@ QUERIES = {
         ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
+        "boundary": "boundary loss, Hausdorff distance, Hausdorff, HD95, surface Dice, ASSD",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
             "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "
