@@ -52,6 +52,6 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/pip install -qq --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(PEERS): $(READY) # what the core is compared with and used in: groups of pyproject.toml
-	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --group peers --group frameworks
+$(PEERS): $(READY) # what the core is compared with, used in and run by: groups of pyproject.toml
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --group peers --group frameworks --group triton
 	@touch $@

@@ -1,15 +1,16 @@
 """What a trained network makes of the losses, read from data/evidence.json and the files beside it.
 
-The experiment is benchmarks/evidence.py: one small U-Net, four tasks, every loss, three seeds, 70
+The experiment is benchmarks/evidence.py: one small U-Net, six tasks, every loss, three seeds, 70
 test photographs. A chapter needs two lines, and a third prints what its sentences say::
 
     found = comparison("nuclei", loss, score="iou")
     _ = training_panel(found)
     print(found)
 
-The tasks are nuclei, border, three and centres; ``results()["runs"]`` has every score. Curves and
-pictures lie in a file for each task and loss, and a notebook that is handed out brings those whose
-task and loss its own code names: "ce", too, then.
+The tasks are nuclei, border, three, centres, flipped (the border, learned from labels of which one
+in twenty is wrong) and edges (nuclei once more, with losses and measures of the edge);
+``results()["runs"]`` has every score. Curves and pictures lie in a file for each task and loss, and
+a notebook that is handed out brings those whose task and loss its own code names: "ce", too, then.
 """
 
 from __future__ import annotations
@@ -174,9 +175,9 @@ def comparison(
 
     ``score`` is "iou", "dice", "precision" or "recall", each at 1/2 and at the threshold tuned on
     the validation photographs; on "nuclei" also "object_f1" and "merges", there and after the
-    watershed; or a score without a threshold, "ap" or "ece"; or, of some losses on "nuclei", a
-    measure of the edges of masks cut at 1/2: "boundary_iou", "surface_dice" or "hd95". ``step`` is
-    that of the longest runs that all of the losses have.
+    watershed; or a score without a threshold, "ap" or "ece"; or, on "edges", a measure of the masks
+    cut at 1/2: "boundary_iou", "surface_dice" or "hd95". ``step`` is that of the longest runs that
+    all of the losses have.
     """
     names = (loss,) if isinstance(loss, str) else tuple(loss)
     names = (*(name for name in names if name != "ce"), "ce")

@@ -20,8 +20,8 @@ Args:
         divides by. Losses of pixels only. Default: all 1.
     top_k: Let only the ceil(top_k n) largest losses of the batch count, of n valid pixels (and
         channels), in (0, 1]; all others are void for this call. They are chosen without gradient,
-        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only.
-        Default: all count.
+        `pixel_weight` included; equal ones share the last places evenly. Losses of pixels only; the
+        chapter on hard pixels says how small k may be. Default: all count.
     transform: The loss from a score s of a class: a function of torch's operations, "log" (-log s,
         finite at 0) or "log_cosh" (log cosh(1 - s)). Define it once: the first call tries it.
         Losses of counts of regions only. Default: 1 - s.
@@ -69,6 +69,10 @@ Convention:
         device: it looks when it gets there, and stops with the same words, as torch does for class
         ids. The environment variable SEGLOSS_CHECK_VALUES, set before the import, can be "now" (a
         ValueError at the call, for debugging; it waits) or "0" (nobody looks).
+    GPU: the environment variable SEGLOSS_TRITON=1, set before the import, has Triton's kernels take
+        the place of formulas on an Nvidia GPU (Ampere or later); they read the logits once forward
+        and once backward. They are no default, for they are not yet timed on a GPU; values are
+        checked under Triton's interpreter.
     Warning: one is given, where all valid pixels of a mask are 0 and `ignore_index=255` takes out
         some in every image: the foreground of a mask of 0 and 255 would vanish like that.
 """

@@ -22,7 +22,7 @@ from .checks import (
     peek,
     refuse,
 )
-from .fast import on_cpu
+from .fast import gpu_room, on_cpu
 from .fast.distance import squared_to_nearest, two_nearest
 from .inputs import (
     MODES,
@@ -108,6 +108,10 @@ def two_nearest_squared(
     if ids.numel() == 0:
         nothing = torch.empty_like(ids, dtype=torch.float32)
         return nothing, nothing
+    room = gpu_room(ids)
+    if room is not None and steps:
+        found: tuple[Tensor, Tensor] = room.two_nearest(ids, steps, reach)
+        return found
     if on_cpu(ids):
         return two_nearest(ids, steps, reach)
     nearest = _search(ids, steps, reach)

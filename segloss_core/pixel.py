@@ -80,7 +80,9 @@ def cross_entropy_loss(
     def losses(pixels: Pixels) -> Tensor:
         return pixel_cross_entropy(pixels, by_class, positive, label_smoothing)  # eq-ce
 
-    divisor = partial(_weight_sum, weight=by_class)
+    divisor: Callable[[Pixels], Tensor | int] = Pixels.valid_total
+    if by_class is not None:
+        divisor = partial(_weight_sum, weight=by_class)
     form = None if label_smoothing > 0 else cross_entropy_form(pixels, by_class, positive)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor, form)
 
@@ -370,7 +372,7 @@ def pixel_loss(
         Zhilu Zhang, Mert R. Sabuncu: Generalized Cross Entropy Loss for Training Deep Neural
         Networks with Noisy Labels, 2018, arXiv 1805.07836 (the example).
 
-    Chapter: cross entropy.
+    Chapter: One map of all losses.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     by_class = _class_weight(pixels, weight)

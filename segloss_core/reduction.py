@@ -57,9 +57,12 @@ def reduce_pixels(
             found if pixels.weight is None else found * pixels.weight.to(found.dtype)
         )
 
+    divisor: Tensor | int | None
     if top_k is not None and check_positive("top_k", top_k, high=1) < 1:
         losses_now = weighted(pixels._replace(input=pixels.input.detach())).detach()
         pixels, divisor = _hardest(losses_now, pixels, top_k, normalizer)
+    elif normalizer is Pixels.valid_total:
+        divisor = None  # counted by who adds up the losses
     else:
         divisor = normalizer(pixels)
     if reduction == "none":
@@ -67,7 +70,8 @@ def reduce_pixels(
     divisor = 1 if reduction == "sum" else divisor
 
     def formula(pixels: Pixels) -> Tensor:
-        return ratio(weighted(pixels).sum(), divisor)
+        number = pixels.valid_total() if divisor is None else divisor
+        return ratio(weighted(pixels).sum(), number)
 
     return evaluate(formula, form and replace(form, divisor=divisor), pixels)
 

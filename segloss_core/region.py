@@ -412,7 +412,7 @@ def region_loss(
         >>> region_loss(p, y, index=f2, from_logits=False)  # recall counts twice as much
         tensor(0.1667)
 
-    Chapter: overlap measures.
+    Chapter: One map of all losses.
     """
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask, look=False)
     tp, predicted, regions = region_sums(pixels, per_image, process_group)

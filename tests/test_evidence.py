@@ -67,8 +67,11 @@ def test_the_index_names_every_photograph_once():
 
 def test_the_plan_trains_every_task_with_every_kind_of_loss():
     planned = {(job.task, job.loss) for job in evidence.plan()}
-    for task in evidence.TASKS:
+    for task in ("nuclei", "border", "three", "centres"):
         assert {(task, loss) for loss in evidence.MAIN} - {("three", "balanced_ce")} <= planned
+    # Of wrong labels and of edges those that have something to say to them.
+    assert {(task, loss) for task in ("flipped", "edges") for loss in ("ce", "dice")} <= planned
+    assert {task for task, _ in planned} == set(evidence.TASKS)
     assert {loss for task, loss in planned if task != "three"} == set(evidence.BINARY)
     assert {loss for task, loss in planned if task == "three"} == set(evidence.SOFTMAX)
 
@@ -182,7 +185,7 @@ def test_the_results_say_how_they_were_made(results):
     assert about["settings"] == evidence.SETTINGS
     assert about["seeds"] == list(evidence.SEEDS)
     assert about["versions"].keys() >= {"python", "torch", "segloss_core"}
-    assert all(about[name] for name in ("date", "machine", "written_by", "data"))
+    assert all(about[name] for name in ("date", "machines", "written_by", "data"))
 
 
 def test_the_results_hold_every_seed_of_runs_of_the_plan(results):

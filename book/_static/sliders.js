@@ -126,6 +126,32 @@
     return { dice: 1 - (2 * common) / (2 * length + n), edge: (n * n) / 2, kervadec: (n * (n + 1)) / 2 };
   };
 
+  // Pixels from the hardest on, u the share that comes before: logits z_t of a logistic distribution
+  // around μ. The focal loss and top-k weigh them; each holds a share of the gradient up to u.
+  const errorAt = (u, mu) => (1 - u) / (1 - u + Math.exp(mu) * u); // 1 - p_t
+  const pulls = {
+    CE: (u, s) => errorAt(u, s["μ"]),
+    focal: (u, s) => Math.abs(focalSlope(s["μ"] + Math.log(u / (1 - u)), s["γ"])),
+    "top-k": (u, s) => (u <= s.k ? errorAt(u, s["μ"]) : 0),
+  };
+  const shareOfPull = (name, u, s, steps = 400) => {
+    let held = 0, all = 0;
+    for (let i = 0.5; i < steps; i += 1) { // finer towards the hardest
+      const at = (i / steps) ** 3, pull = pulls[name](at, s) * (i / steps) ** 2;
+      all += pull;
+      if (at <= u) held += pull;
+    }
+    return held / all;
+  };
+
+  // Two classes with the scores S1 and S2: the share of their pull that the second has, where the
+  // loss of a score is -log S or (1 - S)^gamma.
+  const shareByLog = (s2, { "S₁": s1 }) => s1 / (s1 + s2);
+  const shareByPower = (s2, { "S₁": s1, γ }) => {
+    const [first, second] = [s1, s2].map((score) => (1 - score) ** (γ - 1));
+    return second / (first + second);
+  };
+
   const slider = (min, max, step, value) => ({ min, max, step, value });
 
   const crossEntropy = (z, y) => y * softplus(-z) + (1 - y) * softplus(z);
@@ -161,6 +187,31 @@
       3,
       1.5,
     ),
+    hardest: {
+      sliders: { k: slider(0.01, 1, 0.01, 0.1), γ: slider(0, 5, 0.1, 2), μ: slider(0, 6, 0.1, 3) },
+      x: { label: "rank / N", min: 0, max: 1 },
+      panels: [
+        {
+          label: "w", min: 0, max: 1,
+          curves: {
+            "top-k": (u, s) => (u <= s.k ? 1 : 0),
+            focal: (u, s) => errorAt(u, s["μ"]) ** s["γ"],
+          },
+        },
+        {
+          label: "Σ |∂L/∂z|", min: 0, max: 1,
+          curves: {
+            "top-k": (u, s) => shareOfPull("top-k", u, s),
+            focal: (u, s) => shareOfPull("focal", u, s),
+          },
+        },
+      ],
+      reading: (s) => ({
+        q: 1 - errorAt(s.k, s["μ"]),
+        "CE ≤ k": shareOfPull("CE", s.k, s),
+        "focal ≤ k": shareOfPull("focal", s.k, s),
+      }),
+    },
     distance: {
       sliders: { "w₀": slider(0, 20, 0.5, 10), "σ₀": slider(1, 15, 0.5, 5) },
       x: { label: "d₁ + d₂", min: 0, max: 40 },
@@ -222,6 +273,21 @@
         const tp = Math.min(s["|X|"], 100);
         return { TP: tp, FP: s["|X|"] - tp, FN: 100 - tp, L: tversky(s["|X|"], s) };
       },
+    },
+    map: {
+      sliders: {
+        "S₁": slider(0.05, 0.95, 0.05, 0.9), "S₂": slider(0.05, 0.95, 0.05, 0.3), γ: slider(0.3, 3, 0.05, 0.75),
+      },
+      x: { label: "S₂", min: 0.05, max: 0.95 },
+      at: "S₂",
+      panels: [
+        {
+          label: "L(S₂)", min: 0, max: 3,
+          curves: { "−log S": (score) => -Math.log(score), "(1 − S)ᵞ": (score, s) => (1 - score) ** s.γ },
+        },
+        { label: "|∂L/∂S₂| / Σ", min: 0, max: 1, curves: { "−log S": shareByLog, "(1 − S)ᵞ": shareByPower } },
+      ],
+      reading: (s) => ({ "−log S": shareByLog(s["S₂"], s), "(1 − S)ᵞ": shareByPower(s["S₂"], s), "1 − S": 0.5 }),
     },
     lovasz: {
       sliders: { "m₁": slider(0, 1, 0.05, 0.2), "m₂": slider(0, 1, 0.05, 0.6) },

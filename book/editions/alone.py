@@ -135,6 +135,8 @@ def _own_files(name: str) -> dict[str, Path]:
     """The files of a module that chapters import, or of a package of the repository."""
     modules = [ROOT / folder / f"{name}.py" for folder in NOTEBOOKS["modules"]]
     package = sorted((ROOT / name).rglob("*.py")) if name in NOTEBOOKS["packages"] else []
+    left = [ROOT / folder for folder in NOTEBOOKS["without"]]
+    package = [path for path in package if not any(path.is_relative_to(place) for place in left)]
     return _by_place([path for path in modules if path.is_file()] or package)
 
 

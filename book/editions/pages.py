@@ -86,12 +86,14 @@ class BuiltPage:
         return f"“{words}”" if quoted else words
 
     def _title(self, label: str) -> str:
-        """The title of the section that bears a label, formulas and all."""
+        """The title of the section that bears a label, formulas and all; of the page, where what
+        bears the label has no title."""
         docname, anchor = self.places.get(label, (self.docname, ""))
         for entry in self.env.tocs[docname].findall(nodes.reference):
             if entry["anchorname"] == (anchor and f"#{anchor}"):
                 return _markdown(entry)
-        return self.env.domaindata["std"]["labels"][label][2]
+        named = self.env.domaindata["std"]["labels"].get(label)
+        return named[2] if named else self.env.titles[docname].astext()
 
     def _citations(self, keys: list[str], textual: bool) -> str:
         names = []

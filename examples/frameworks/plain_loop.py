@@ -8,7 +8,7 @@ def train(model, batches, criterion, optimizer, device="cuda"):
     for images, labels in batches:  # (B, 3, H, W), (B, H, W)
         with torch.autocast(device, torch.float16):
             logits = model(images)  # (B, C, H, W)
-        loss = criterion(logits, labels)
+        loss = criterion(logits, labels)  # float32
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()

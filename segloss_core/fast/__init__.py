@@ -7,7 +7,7 @@ gradients of gradients.
 """
 
 from .blocks import tiles
-from .dispatch import Kernel, evaluate, on_cpu
+from .dispatch import Kernel, evaluate, gpu_room, on_cpu
 from .lovasz import HingeBySort, SoftmaxByBins, SoftmaxBySort
 from .pixel import FocalForm
 from .region import OverlapSums
@@ -20,6 +20,7 @@ __all__ = [
     "SoftmaxByBins",
     "SoftmaxBySort",
     "evaluate",
+    "gpu_room",
     "on_cpu",
     "tiles",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +18,9 @@ from ..inputs import TENSORS, Pixels
 
 # Below, the calls of a kernel cost more than the memory it saves.
 SMALLEST = 2**16  # elements that a formula writes and its kernel does not
+
+# The kernels of a GPU are not yet timed on one: whoever wants them says so before Python starts.
+TRITON = os.environ.get("SEGLOSS_TRITON", "0") == "1"
 
 Formula = Callable[[Pixels], Tensor]
 
@@ -48,7 +54,8 @@ def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
 
     A formula holds on to no tensor of the size of the pixels but through its argument.
     """
-    if kernel is None or not _helps(kernel, pixels):
+    kernel = kernel and _choose(kernel, pixels)
+    if kernel is None:
         return formula(pixels)
     differentiable = pixels.input.requires_grad and torch.is_grad_enabled()
     apply: Callable[..., tuple[Tensor, Tensor | None]] = _ByKernel.apply
@@ -58,25 +65,57 @@ def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
         return formula(pixels)
 
 
-def _helps(kernel: Kernel, pixels: Pixels) -> bool:
-    """Large logits on a CPU, and a gradient for nothing but them."""
+def _choose(kernel: Kernel, pixels: Pixels) -> Kernel | None:
+    """The kernel of the device where it helps, for a gradient of nothing but the logits."""
     x = pixels.input
+    if not pixels.from_logits or not has_values(x):
+        return None
+    room = gpu_room(x)
+    if room is not None:
+        chosen: Kernel | None = room.twin(kernel, pixels)
+    else:
+        chosen = kernel if _helps_cpu(kernel, pixels) else None
+    if chosen is None:
+        return None
     others = [tensor for tensor in pixels.tensors[1:] if tensor is not None]
-    others += kernel.tensors
-    return (
-        on_cpu(x)
-        and x.numel() * kernel.saves >= SMALLEST
-        and x.dtype == pixels.dtype
-        and pixels.from_logits
-        and (kernel.takes_unseen or not pixels.soft)
-        and all(on_cpu(tensor) for tensor in others)
+    others += chosen.tensors
+    fits = (
+        all(has_values(tensor) and tensor.device == x.device for tensor in others)
         and not any(tensor.requires_grad for tensor in others)
         and not any(_has_tangent(tensor) for tensor in (x, *others))
     )
+    return chosen if fits else None
 
 
-def on_cpu(x: Tensor) -> bool:
-    """A CPU tensor with values of its own: not compiled, traced, fake or transformed."""
+def _helps_cpu(kernel: Kernel, pixels: Pixels) -> bool:
+    """Large logits on a CPU."""
+    x = pixels.input
+    return (
+        x.device.type == "cpu"
+        and x.numel() * kernel.saves >= SMALLEST
+        and x.dtype == pixels.dtype
+        and (kernel.takes_unseen or not pixels.soft)
+    )
+
+
+def gpu_room(x: Tensor) -> ModuleType | None:
+    """The kernels for a GPU, if x lies on one and has values."""
+    room = _triton_kernels() if TRITON and has_values(x) else None
+    return room if room is not None and room.serves(x) else None
+
+
+@functools.cache
+def _triton_kernels() -> ModuleType | None:
+    """None where Triton is not installed; it is slow to import."""
+    try:
+        from .. import gpu
+    except ImportError:
+        return None
+    return gpu
+
+
+def has_values(x: Tensor) -> bool:
+    """A tensor with values of its own: not compiled, traced, fake or transformed."""
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
         return False
     if torch.jit.is_tracing() or _is_traced_by_fx():  # type: ignore[attr-defined,no-untyped-call]
@@ -85,7 +124,12 @@ def on_cpu(x: Tensor) -> bool:
         x.data_ptr()
     except RuntimeError:  # by torch.func
         return False
-    return x.device.type == "cpu"
+    return x.device.type != "meta"
+
+
+def on_cpu(x: Tensor) -> bool:
+    """A CPU tensor with values of its own."""
+    return x.device.type == "cpu" and has_values(x)
 
 
 def _is_traced_by_fx() -> bool:
@@ -139,8 +183,8 @@ def _gradient(ctx: Any, slope: Tensor) -> Tensor:
     pixels = Pixels(*ctx.saved_tensors[:TENSORS], *ctx.options)
     # What a buffer becomes is nobody else's, so it is not copied; the next time it is made anew.
     buffer = ctx.buffers.pop() if ctx.buffers else None
-    with torch.autocast("cpu", enabled=False):
-        if torch.is_grad_enabled() or not on_cpu(slope):
+    with torch.autocast(pixels.input.device.type, enabled=False):
+        if torch.is_grad_enabled() or not has_values(slope):
             return _gradient_of_formula(ctx.formula, pixels, slope)
         if buffer is None:
             _, buffer = ctx.kernel.forward(pixels, True)

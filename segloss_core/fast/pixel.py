@@ -26,7 +26,7 @@ class FocalForm(Kernel):
     gamma: float = 0.0
     class_weight: Tensor | None = None  # (C,), the label's entry is in w; of several classes
     pair: tuple[Tensor, Tensor] | None = None  # w for y = 0 and y = 1, beside (B, C, N)
-    divisor: Tensor | float = 1.0
+    divisor: Tensor | float | None = 1.0  # None: the number of valid pixels
     saves: int = 1
 
     @property
@@ -35,7 +35,7 @@ class FocalForm(Kernel):
         return [x for x in every if isinstance(x, Tensor)]
 
     def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor | None]:
-        divisor = float(self.divisor)
+        divisor = float(pixels.valid_total() if self.divisor is None else self.divisor)
         factor = 1 / divisor if divisor > 0 else 0.0
         gradient = torch.empty_like(pixels.input) if differentiable else None
         of_block = self._softmax if pixels.mode == "multiclass" else self._sigmoid

@@ -62,6 +62,6 @@ def test_the_lower_part_knows_nothing_of_this_book(name: str) -> None:
 def test_what_notebooks_stand_on_is_there() -> None:
     settings = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["sphinx"]["config"]
     assert settings["notebooks"] == NOTEBOOKS
-    for kind in ("packages", "modules", "data", "credits"):
+    for kind in ("packages", "without", "modules", "data", "credits"):
         assert NOTEBOOKS[kind]
         assert all((ROOT / name).exists() for name in NOTEBOOKS[kind])

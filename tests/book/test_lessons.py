@@ -29,6 +29,7 @@ OTHERS = {
     "01_notation": Limits(words=float("inf"), figures=0),
     "11_choosing": Limits(words=float("inf"), figures=0),
     "12_precision": Limits(screens=20),
+    "15_map": Limits(figures=2),
 }
 
 # Visible elements: what stands in a closed fold is laid out nowhere.

@@ -49,16 +49,18 @@ QUERIES = {
             "가중치 맵, 가중치맵, 경계, 경계를, 유넷, U-Net, unet, 맞닿은 세포, 거리 지도"
         ),
         "overlap": (
-            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합"
+            "IoU, iou, 평가 지표, 자카드 지수, 자카드, 다이스 계수, 재현율, DSC, 교집합 대 합집합, MCC"
         ),
         "dice": (
-            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice"
+            "소프트 라벨, 다이스 로스, 다이스로스, dice, 다이스 손실, 기울기 소실, 평활, soft dice, "
+            "일반화 다이스, GDL"
         ),
         "tversky": "티버스키, 트버스키, Tversky, tverski, 포컬 트버스키, F1",
         "lovasz": (
             "로바쉬, 로바스, 로바스소프트맥스, lovasz, Lovász, lovasz softmax, 준모듈성, 서브모듈러"
         ),
         "boundary": "경계 손실, 하우스도르프, 하우스도르프 거리, HD95, NSD, 표면 다이스",
+        "map": "새 손실, PolyLoss, GCE, 일반화 교차 엔트로피, log-cosh, 경계 DoU, clDice, 위상",
         "choosing": (
             "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
             "손실 고르는 법, MONAI, smp, 결정표, 시드, 작은 물체, 작은 물체가 안 잡혀요, "
@@ -75,8 +77,10 @@ QUERIES = {
             "Trainer, 손실 연결하기, segmentation_models_pytorch, 그래디언트 누적, "
             "gradient accumulation, 3D"
         ),
+        "hard_pixels": "OHEM, top-k, topk, 부트스트랩 교차 엔트로피, 어려운 픽셀 고르기",
         "glossary": "기울기, 그래디언트, 그라디언트, 용어집, 불균형, 픽셀 손실, 랭크, 무시할 라벨",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API",
+        "playground": "플레이그라운드, 놀이터, 데모, 직접 해 보기, 예측을 칠하기, playground",
         "references": "참고문헌, 인용, 인용하기",
     },
     "en": {
@@ -103,14 +107,16 @@ QUERIES = {
         ),
         "overlap": (
             "IoU, jaccrd, jaccard index, intersection over union, metric, Dice score, recall, "
-            "mean IoU"
+            "mean IoU, MCC, Matthews"
         ),
         "dice": (
-            "soft labels, dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing"
+            "soft labels, dice, Dice loss, soft dice, diceloss, vanishing gradient, smoothing, "
+            "generalised Dice, GDL"
         ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
         "boundary": "boundary loss, Hausdorff distance, Hausdorff, HD95, surface Dice, ASSD",
+        "map": "PolyLoss, GCE, log-cosh Dice, Boundary DoU, symmetric cross entropy, clDice, F-beta",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "
             "how to choose a loss, best loss function, hyperparameters, random seed, MONAI, "
@@ -128,8 +134,10 @@ QUERIES = {
             "how to plug in a loss, custom loss, segmentation_models_pytorch, "
             "gradient accumulation, 3D, expected scalar type Long"
         ),
+        "hard_pixels": "OHEM, top-k loss, topk, hard pixels, bootstrapped cross entropy",
         "glossary": "gradient, glossary, region loss, pixel accuracy, ignored label",
         "api": "dice_loss, unet_weight_map, CombinedLoss, API reference",
+        "playground": "playground, demo, interactive, visualization, paint a prediction",
         "references": "references, cite, how to cite",
     },
 }

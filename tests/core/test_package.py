@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,19 @@ def test_import_needs_torch_only_and_starts_nothing():
         "assert torch.equal(state, torch.get_rng_state())"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_without_triton_all_is_formulas():
+    code = (
+        "import sys; sys.modules['triton'] = None; import torch, segloss_core as core;"
+        "from segloss_core.fast import dispatch;"
+        "z, y = torch.zeros(1, 2, 3), torch.zeros(1, 3, dtype=torch.long);"
+        "assert core.dice_loss(z, y, mode='multiclass') > 0;"
+        "assert (core.unet_weight_map(y) == 1).all();"
+        "assert dispatch.TRITON and dispatch._triton_kernels() is None"
+    )
+    environment = {**os.environ, "SEGLOSS_TRITON": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
 
 
 def entries(doc):

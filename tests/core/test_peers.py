@@ -7,6 +7,7 @@ release that mends a trap shows here.
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -36,6 +37,17 @@ def monai():
 @pytest.fixture(scope="module")
 def kornia():
     return losses_or_skip("kornia")
+
+
+@pytest.fixture(scope="module")
+def nnunet():
+    """The three modules of nnunetv2/training/loss that hold its losses, and what they are given."""
+    names = {}
+    for module in ("dice", "robust_ce_loss", "compound_losses"):
+        names |= vars(pytest.importorskip(f"nnunetv2.training.loss.{module}"))
+    names["dice"] = {"batch_dice": True, "smooth": 0, "ddp": False}
+    names["softmax"] = lambda z: z.softmax(1)
+    return SimpleNamespace(**names)
 
 
 def data(mode, seed=0, B=2, C=3, size=6):
@@ -194,17 +206,18 @@ CHAPTER = Path(__file__).parents[2] / "book" / "11_choosing.ipynb"
 ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|", re.MULTILINE)
 
 
+def moving(lang):
+    """What the chapter says of moving from another package."""
+    cells = json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]
+    texts = ("".join(cell["source"]) for cell in cells if lang in cell["metadata"].get("tags", []))
+    return next(text for text in texts if "(sec-choosing-moving)=" in text)
+
+
 def migrations():
     """The rows of the chapter's migration tables: package, its call, the call here."""
-    cells = json.loads(CHAPTER.read_text(encoding="utf-8"))["cells"]
-    for peer in ("smp", "monai", "kornia"):
+    text = moving("en")
+    for peer in ("smp", "monai", "kornia", "nnunet"):
         label = f"(sec-choosing-{peer})="
-        text = next(
-            source
-            for cell in cells
-            if "en" in cell["metadata"].get("tags", [])
-            and label in (source := "".join(cell["source"]))
-        )
         table = text.split(label)[1].split("\n(sec-")[0]
         rows = ROW.findall(table)
         assert len(rows) >= 6
@@ -212,6 +225,7 @@ def migrations():
             yield pytest.param(peer, theirs, ours, id=f"{peer}-{theirs}")
 
 
+@pytest.mark.filterwarnings("ignore:size_average and reduce")  # nnU-Net's TopKLoss
 @pytest.mark.parametrize(("peer", "theirs", "ours"), list(migrations()))
 def test_a_row_of_the_migration_tables_is_an_equation(request, peer, theirs, ours):
     """Same value and same gradient, on the same logits."""
@@ -221,17 +235,53 @@ def test_a_row_of_the_migration_tables_is_an_equation(request, peer, theirs, our
     (mode,) = modes
     z, y = data(mode, size=12)
     z = z.float().requires_grad_()
-    target = y
-    if peer == "monai":
+    target, given = y, z
+    if peer == "nnunet":
+        target = y[:, None]
+    elif peer == "monai":
         target = y[:, None] if mode == "multiclass" else y.float()
     elif "WithLogits" in theirs:  # torch's own name and its floats
         target = y.float()
     elif theirs.startswith("LovaszHinge"):  # kornia takes no channel here
         target = y.squeeze(1)
-    their_loss = eval(theirs, vars(request.getfixturevalue(peer)) | names)(z, target)
+    elif (peer, theirs) == ("smp", "MCCLoss(eps=0)"):  # takes probabilities
+        given = z.sigmoid()
+    call = theirs.removeprefix("1 + ")  # nnU-Net's Dice is -DC
+    their_loss = eval(call, vars(request.getfixturevalue(peer)) | names)(given, target)
+    their_loss = their_loss + (call != theirs)
     our_loss = criterion(z, y)
     same(our_loss, their_loss)
     same(*(torch.autograd.grad(loss, z)[0] for loss in (our_loss, their_loss)), atol=1e-6)
+
+
+#: What nnunetv2 2.8.1 defines in nnunetv2/training/loss: dice.py, robust_ce_loss.py,
+#: compound_losses.py and deep_supervision.py.
+OF_NNUNET = {
+    "SoftDiceLoss",
+    "MemoryEfficientSoftDiceLoss",
+    "RobustCrossEntropyLoss",
+    "TopKLoss",
+    "DC_and_CE_loss",
+    "DC_and_BCE_loss",
+    "DC_and_topk_loss",
+    "DeepSupervisionWrapper",
+}
+
+
+@pytest.mark.parametrize("peer", ["smp", "monai", "kornia", "nnunet"])
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_every_loss_that_a_package_ships_has_a_place(request, peer, lang):
+    """A row of the migration tables, or its place on the map of losses."""
+    if peer == "nnunet":
+        shipped = OF_NNUNET
+    else:
+        module = request.getfixturevalue(peer)
+        objects = (getattr(module, name) for name in dir(module))
+        classes = {x for x in objects if isinstance(x, type) and issubclass(x, torch.nn.Module)}
+        shipped = {x.__name__ for x in classes}
+    assert len(shipped) >= 8
+    code = " ".join(re.findall(r"`([^`]+)`", moving(lang)))
+    assert {name for name in shipped if not re.search(rf"\b{name}\b", code)} == set()
 
 
 # ---- differences ----
@@ -549,3 +599,34 @@ def test_trap_g43_products_of_four_sums_do_not_overflow_half_precision(monai):
     y = (z > 0).half()
     assert monai.MCCLoss(sigmoid=True)(z, y).isnan()
     same(core.mcc_loss(z, y), core.mcc_loss(z.double(), y.double()))
+
+
+# ---- distances to edges ----
+
+
+def edges(seed=0, size=(14, 10)):
+    """Two masks (1, 1, *) that overlap in part."""
+    pred, target = torch.zeros(2, 1, 1, *size)
+    target[..., 3:9, 2:7] = 1
+    pred[..., 4:11, 3:8] = 1
+    return pred, target
+
+
+@pytest.mark.parametrize("spacing", [None, [2.0, 0.5]])
+def test_scipy_agrees_on_distances(spacing):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    mask = torch.rand(40, 50, generator=torch.Generator().manual_seed(0)) > 0.9
+    there, back = (
+        torch.from_numpy(ndimage.distance_transform_edt(x.numpy(), sampling=spacing))
+        for x in (~mask, mask)
+    )
+    ours = core.signed_distance(mask[None], convention="centre", spacing=spacing)[0]
+    same(ours, there - back)
+
+
+def test_monai_agrees_on_hausdorff_loss(monai):
+    """Of binary masks in floats, with alpha = 2."""
+    pred, target = edges()
+    z = 4 * pred - 2
+    theirs = monai.HausdorffDTLoss(sigmoid=True, include_background=True)(z, target)
+    same(core.hausdorff_loss(z, target), theirs)
