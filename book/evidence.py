@@ -1,16 +1,16 @@
 """What a trained network makes of the losses, read from data/evidence.json and the files beside it.
 
-The experiment is benchmarks/evidence.py: one small U-Net, five tasks, every loss, three seeds, 70
+The experiment is benchmarks/evidence.py: one small U-Net, six tasks, every loss, three seeds, 70
 test photographs. A chapter needs two lines, and a third prints what its sentences say::
 
     found = comparison("nuclei", loss, score="iou")
     _ = training_panel(found)
     print(found)
 
-The tasks are nuclei, border, three, centres and flipped (the border, learned from labels of which
-one in twenty is wrong); ``results()["runs"]`` has every score. Curves and pictures lie in a file
-for each task and loss, and a notebook that is handed out brings those whose task and loss its own
-code names: "ce", too, then.
+The tasks are nuclei, border, three, centres, flipped (the border, learned from labels of which one
+in twenty is wrong) and edges (nuclei once more, with losses and measures of the edge);
+``results()["runs"]`` has every score. Curves and pictures lie in a file for each task and loss, and
+a notebook that is handed out brings those whose task and loss its own code names: "ce", too, then.
 """
 
 from __future__ import annotations
@@ -134,9 +134,10 @@ class Comparison(NamedTuple):
 
 
 def spread(row: Row | Sequence[float]) -> str:
-    """Mean (lowest to highest): three digits of a share, whole numbers of a count."""
+    """Mean (lowest to highest): three digits of a share, whole numbers of a count, one digit after
+    the point of a distance."""
     x = np.asarray(row.values if isinstance(row, Row) else row)
-    digits = 0 if x.max() > 1 else 3
+    digits = 3 if x.max() <= 1 else 0 if (x == x.round()).all() else 1
     return f"{x.mean():.{digits}f} ({x.min():.{digits}f} to {x.max():.{digits}f})"
 
 
@@ -174,8 +175,9 @@ def comparison(
 
     ``score`` is "iou", "dice", "precision" or "recall", each at 1/2 and at the threshold tuned on
     the validation photographs; on "nuclei" also "object_f1" and "merges", there and after the
-    watershed; or a score without a threshold, "ap" or "ece". ``step`` is that of the longest runs
-    that all of the losses have.
+    watershed; or a score without a threshold, "ap" or "ece"; or, on "edges", a measure of the masks
+    cut at 1/2: "boundary_iou", "surface_dice" or "hd95". ``step`` is that of the longest runs that
+    all of the losses have.
     """
     names = (loss,) if isinstance(loss, str) else tuple(loss)
     names = (*(name for name in names if name != "ce"), "ce")
@@ -193,7 +195,7 @@ def comparison(
             for ending in endings
             if score + ending in there and (reading != "watershed" or score in OF_OBJECTS)
         ]
-        if len(found) == 1:  # a score without a threshold
+        if len(found) == 1:  # a score without a threshold, or with 1/2 alone
             found = [("", score)]
         rows += [Row(name, reading, values(task, name, key, step)) for reading, key in found]
     if not rows:
@@ -217,6 +219,9 @@ _SCORES = {
     "ece": "calibration error",
     "object_f1": "object $F_1$",
     "merges": "merged nuclei",
+    "boundary_iou": "boundary IoU",
+    "surface_dice": "surface Dice",
+    "hd95": "HD95 (pixels)",
 }
 
 

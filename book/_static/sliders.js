@@ -118,6 +118,14 @@
     }
   };
 
+  // A bar of `length` pixels of which one end is moved by n, outwards if n > 0: the Dice loss, and what
+  // the boundary loss adds up to, less its value at n = 0. Within half the bar: beyond, the other end
+  // is nearer.
+  const movedBar = (n, length) => {
+    const common = length + Math.min(n, 0);
+    return { dice: 1 - (2 * common) / (2 * length + n), edge: (n * n) / 2, kervadec: (n * (n + 1)) / 2 };
+  };
+
   // Pixels from the hardest on, u the share that comes before: logits z_t of a logistic distribution
   // around μ. The focal loss and top-k weigh them; each holds a share of the gradient up to u.
   const errorAt = (u, mu) => (1 - u) / (1 - u + Math.exp(mu) * u); // 1 - p_t
@@ -289,6 +297,37 @@
         return {
           "Δ̄": lovaszOfTwo(m1, m2), "1 − J": jaccardOfTwo(m1, m2), "∂Δ̄/∂m₁": g1, "∂Δ̄/∂m₂": g2,
         };
+      },
+    },
+    boundary: {
+      sliders: { n: slider(-8, 8, 1, 3), "|Y|": slider(16, 60, 1, 24) },
+      x: { label: "n", min: -8, max: 8 },
+      at: "n",
+      panels: [
+        {
+          label: "Y, X", height: 50,
+          paint: (group, { n, "|Y|": length }, add) => {
+            const bar = (y, pixels, kind) =>
+              add(group, "rect", { class: kind, x: 40, y, width: 4.4 * pixels, height: 16 });
+            bar(6, length, "area curve-1");
+            bar(28, length + n, "area curve-0");
+          },
+        },
+        {
+          label: "L", min: 0, max: 0.4,
+          curves: { Dice: (n, s) => movedBar(n, s["|Y|"]).dice },
+        },
+        {
+          label: "Σ φ p̂", min: -4, max: 40,
+          curves: {
+            edge: (n, s) => movedBar(n, s["|Y|"]).edge,
+            kervadec: (n, s) => movedBar(n, s["|Y|"]).kervadec,
+          },
+        },
+      ],
+      reading: (s) => {
+        const { dice, edge, kervadec } = movedBar(s.n, s["|Y|"]);
+        return { Dice: dice, edge, kervadec };
       },
     },
   };

@@ -52,6 +52,7 @@ def test_objects_are_counted_after_the_watershed_too(evidence):
 def test_the_table_says_mean_and_range(evidence):
     assert evidence.spread([0.1, 0.2, 0.6]) == "0.300 (0.100 to 0.600)"
     assert evidence.spread([700, 712, 730]) == "714 (700 to 730)"
+    assert evidence.spread([2.5, 3.0, 4.0]) == "3.2 (2.5 to 4.0)"
     lines = str(evidence.comparison("nuclei", "dice", score="ap")).splitlines()
     assert len(lines) == 3
     assert max(map(len, lines)) <= 78

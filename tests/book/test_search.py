@@ -60,6 +60,7 @@ QUERIES = {
         "lovasz": (
             "로바쉬, 로바스, 로바스소프트맥스, lovasz, Lovász, lovasz softmax, 준모듈성, 서브모듈러"
         ),
+        "boundary": "경계 손실, 하우스도르프, 하우스도르프 거리, HD95, NSD, 표면 다이스",
         "map": "새 손실, PolyLoss, GCE, 일반화 교차 엔트로피, log-cosh, 경계 DoU, clDice, 위상",
         "choosing": (
             "하이퍼파라미터, 어떤 손실을 써야 하나요, 어떤 손실, 손실 함수 추천, "
@@ -115,6 +116,7 @@ QUERIES = {
         ),
         "tversky": "tversky, Tversky loss, tverski, focal tversky, F1",
         "lovasz": "lovasz, Lovász, lovasz-softmax, lovas, submodular, hinge",
+        "boundary": "boundary loss, Hausdorff distance, Hausdorff, HD95, surface Dice, ASSD",
         "map": "PolyLoss, GCE, log-cosh Dice, Boundary DoU, symmetric cross entropy, clDice",
         "choosing": (
             "which loss should I use, which loss, what loss function should I use, "

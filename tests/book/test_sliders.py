@@ -197,6 +197,24 @@ def test_surfaces_over_two_errors(script: Page, m1: float) -> None:
             assert [said["∂Δ̄/∂m₁"], said["∂Δ̄/∂m₂"]] == pytest.approx(by_error)
 
 
+@pytest.mark.parametrize("length", [16, 24, 60])
+def test_a_bar_whose_end_moves(script: Page, length: int) -> None:
+    place = torch.arange(80)[None]
+    bar = (place >= 4) & (place < 4 + length)
+    shifts = [-8, -3, -1, 0, 1, 5, 8]
+    expected: dict[str, list[float]] = {"Dice": [], "edge": [], "kervadec": []}
+    for n in shifts:
+        moved = ((place >= 4) & (place < 4 + length + n)).double()
+        expected["Dice"].append(segloss_core.dice_loss(moved, bar, from_logits=False).item())
+        for convention in ("edge", "kervadec"):
+            phi = segloss_core.signed_distance(bar, convention=convention)
+            expected[convention].append((phi * (moved - bar.double())).sum().item())
+    for name, values in expected.items():
+        panel = 1 if name == "Dice" else 2
+        drawn = curve(script, "boundary", panel, name, shifts, {"|Y|": length})
+        assert drawn == pytest.approx(values, abs=1e-5)
+
+
 @pytest.mark.parametrize(("first", "gamma"), [(0.9, 0.75), (0.3, 2.0), (0.6, 1.0)])
 def test_what_a_transform_mixes(script: Page, first: float, gamma: float) -> None:
     """A class whose one pixel is foreground, predicted with p, has the score 2p / (1 + p)."""
