@@ -164,11 +164,11 @@ def check_range(
     """
     if x.numel() == 0 or x.dtype == torch.bool:
         return None
-    expected = f"{what} in {_interval(low, high)}"
     if asserted_later(x):
         ends = torch.aminmax(x)
         under = ends.max <= high + slack if math.isfinite(high) else ends.max < high
-        assert_later((ends.min >= low - slack) & under, _message(name, expected, "others", remedy))
+        message = _message(name, f"{what} in {_interval(low, high)}", "others", remedy)
+        assert_later((ends.min >= low - slack) & under, message)
     if not seen(x):
         return None
     smallest, largest = (peek(end) for end in torch.aminmax(x))
@@ -176,8 +176,8 @@ def check_range(
         return None
     inside = low - slack <= smallest and largest <= high + slack and math.isfinite(largest)
     if not inside:  # also where there is a NaN
+        expected, came = f"{what} in {_interval(low, high)}", f"values from {smallest} to {largest}"
         remedy = remedy or _label_remedy(name, what, smallest, largest)
-        came = f"values from {smallest} to {largest}"
         raise ValueError(_message(name, expected, came, remedy))
     return largest
 
