@@ -74,8 +74,12 @@ def cases(quick: bool, device: str) -> Iterator[Case]:
         )
         yield from lovasz_softmax(Workload((1, 19, 1024, 2048), device))
         yield from weight_maps(512, (20, 100, 400), device)
+        yield from distances((512, 1024), device)
+        yield from edges(Workload((2, 19, 256, 512), device))
     else:
         yield from weight_maps(256, (5, 20), device)
+        yield from distances((128,), device)
+        yield from edges(Workload((2, 4, 64, 64), device))
     yield from binary(Workload((2, 1, 128, 128), device))
     yield from multiclass(
         Workload((2, 4, 128, 128), device, 0.05), Workload((2, 4, 128, 128), device)
@@ -279,6 +283,40 @@ def weight_maps(size: int, counts: tuple[int, ...], device: str) -> Iterator[Cas
         if device == "cpu":
             calls["textbook"] = textbook.unet_weight_map
         yield Case("weight map", "unet_weight_map", work, calls)
+
+
+def distances(sizes: tuple[int, ...], device: str) -> Iterator[Case]:
+    """Both sides of a mask, which scipy measures on the CPU: near edges, and far ones."""
+    for size in sizes:
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(1, 1, size, size, generator=generator)
+        smooth = F.avg_pool2d(noise, 15, stride=1, padding=7, count_include_pad=False)
+        disc = cell_image(size, 1).unsqueeze(1) > 0
+        pixel = torch.zeros_like(disc)
+        pixel[0, 0, size // 3, size // 5] = True
+        masks = {"noise": noise < 0.5, "blobs": smooth < smooth.median(), "disc": disc}
+        for name, mask in {**masks, "one pixel": pixel}.items():
+            work = Workload((1, 1, size, size), device)
+            work.z, work.name = mask.to(device), f"{size}×{size}, {name}"
+            calls = {OURS: partial(core.signed_distance, convention="centre")}
+            if device == "cpu":
+                calls["scipy"] = textbook.signed_distance
+            yield Case("signed distance", "signed_distance", work, calls)
+
+
+def edges(work: Workload) -> Iterator[Case]:
+    monai, y = losses_of("monai"), work.y
+    one_hot = {"softmax": True, "to_onehot_y": True, "include_background": True}
+    for name, loss, theirs, ours in (
+        ("boundary", "boundary_loss", "BoundaryLoss", {"convention": "kervadec"}),
+        ("Hausdorff", "hausdorff_loss", "HausdorffDTLoss", {}),
+    ):
+        call = partial(getattr(core, loss), target=y, mode="multiclass", **ours)
+        case = Case(name, loss, work, {OURS: call})
+        if work.device == "cpu":  # it takes its distances from scipy
+            other = getattr(monai, theirs)(**one_hot)
+            case.calls["monai"] = lambda z, other=other: other(z, y.unsqueeze(1))
+        yield case
 
 
 def cell_image(size: int, cells: int) -> Tensor:

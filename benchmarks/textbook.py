@@ -71,3 +71,12 @@ def unet_weight_map(instances: Tensor, w0: float = 10.0, sigma: float = 5.0) -> 
     stack.sort(axis=-1)
     d1, d2 = stack[..., 0], stack[..., 1]
     return torch.from_numpy(1 + w0 * np.exp(-((d1 + d2) ** 2) / (2 * sigma**2)))[None].float()
+
+
+def signed_distance(mask: Tensor) -> Tensor:
+    """A distance transform for each side, between centres."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = mask[0, 0].numpy()
+    signed = distance_transform_edt(~inside) - distance_transform_edt(inside)
+    return torch.from_numpy(signed)[None, None].float()
