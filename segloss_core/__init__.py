@@ -66,13 +66,13 @@ Convention:
         that each batch is a region of its own; `per_image` makes that plain.
     Checks: values (labels, probabilities, weights) are looked at in eager calls, not under
         torch.compile, torch.export, vmap or the capture of a CUDA graph. Nothing waits for a CUDA
-        device: it looks when it gets there, and stops with the same words, as torch does for class
-        ids. The environment variable SEGLOSS_CHECK_VALUES, set before the import, can be "now" (a
-        ValueError at the call, for debugging; it waits) or "0" (nobody looks).
-    GPU: the environment variable SEGLOSS_TRITON=1, set before the import, has Triton's kernels take
-        the place of formulas on an Nvidia GPU (Ampere or later); they read the logits once forward
-        and once backward. They are no default, for they are not yet timed on a GPU; values are
-        checked under Triton's interpreter.
+        device, which looks when it gets there and stops with the same words, as torch does for
+        class ids. The environment variable SEGLOSS_CHECK_VALUES, set before the import, can be
+        "now" (a ValueError at the call, which waits) or "0" (nobody looks).
+    Kernels: on an Nvidia GPU (Ampere or later) the environment variable SEGLOSS_TRITON=1, set
+        before the import, switches on kernels in Triton, which read the logits once forward and
+        once backward. They are no default, for they are not yet timed on a GPU; values are checked
+        under Triton's interpreter.
     Warning: one is given, where all valid pixels of a mask are 0 and `ignore_index=255` takes out
         some in every image: the foreground of a mask of 0 and 255 would vanish like that.
 """

@@ -360,7 +360,7 @@ def pixel_loss(
 
     Convention:
         Normaliser: as that of `cross_entropy_loss`.
-        Slope: where p is exactly 0 or 1, it is to be finite too: ``(1e-7 - log_p) ** 0.3``.
+        Slope: where p is exactly 0 or 1, it is to be finite too: ``(1e-7 - log_p).pow(0.3)``.
 
     Example:
         >>> import torch

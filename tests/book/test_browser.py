@@ -146,9 +146,8 @@ TOPS = "row => [...row.cells].map((cell) => cell.getBoundingClientRect().top)"
 
 def test_a_table_wider_than_a_phone_becomes_cards(tab) -> None:
     """Each cell says what stands at the head of its column; where there is room it is a table."""
-    table = "article .pst-scrollable-table-container"
-    view = tab("ko/book/frameworks.html", viewport=PHONE)
-    cards = view.locator(table).first
+    view = tab("ko/book/11_choosing.html", viewport=PHONE)
+    cards = view.locator("article .pst-scrollable-table-container").first
     expect(cards).to_have_class(re.compile("as-cards"))
     assert cards.evaluate("e => e.scrollWidth <= e.clientWidth")
     heads = cards.locator("thead th").all_text_contents()
@@ -176,15 +175,14 @@ def test_the_handle_of_a_slider_is_large_enough_for_a_finger(tab, site: Path) ->
         assert float(slider.input_value()) == value
 
 
-@pytest.mark.parametrize("way", ["on_screen", "on_phone"])
-def test_displayed_formulas_are_seen_whole(request: pytest.FixtureRequest, way: str) -> None:
+def test_displayed_formulas_are_seen_whole(on_screen: Page, on_phone: Page) -> None:
     """In a fold, on a phone, one that cannot be broken well may scroll inside its line."""
-    view = request.getfixturevalue(way)
     cut = """() => [...document.querySelectorAll("article div.math")]
       .filter((box) => box.checkVisibility() && [box, ...box.querySelectorAll("mjx-container")]
         .some((part) => part.scrollWidth > part.clientWidth + 1))
       .map((box) => box.id || box.parentElement.innerText)"""
-    assert view.evaluate(cut) == []
+    for view in (on_screen, on_phone):
+        assert view.evaluate(cut) == []
 
 
 def test_dark_mode_keeps_the_colours_of_figures(in_the_dark: Page) -> None:
