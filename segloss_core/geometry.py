@@ -14,13 +14,11 @@ from torch import Tensor
 
 from .checks import (
     check_choice,
-    check_count,
     check_positive,
     check_range,
     check_tensor,
     expect,
     peek,
-    refuse,
 )
 from .fast import gpu_room, on_cpu
 from .fast.distance import squared_to_nearest, two_nearest
@@ -28,9 +26,9 @@ from .inputs import (
     MODES,
     Mode,
     check_hard,
+    class_count,
     find_valid,
     hard_mask,
-    largest_id,
     signed,
     without_one_channel,
 )
@@ -226,13 +224,7 @@ def signed_distance(
     if mode == "multiclass":
         target = without_one_channel(target)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
-    C = math.inf
-    if mode != "multiclass":
-        refuse("num_classes", num_classes, mode)
-    elif num_classes is None:
-        C = largest_id({"target": target}, valid, None) + 1
-    else:
-        C = check_count("num_classes", num_classes)
+    C = class_count({"target": target}, valid, mode, num_classes)
     inside = regions(hard_mask("target", target, mode, valid, C), valid, mode, C)
     grid = Grid.of(target.shape, mode, spacing)
     phi = signed_map(inside, valid, grid, convention)

@@ -19,6 +19,7 @@ from .checks import (
     check_bool,
     check_choice,
     check_class_vector,
+    check_count,
     check_ids,
     check_int,
     check_number,
@@ -29,6 +30,7 @@ from .checks import (
     expect_shape,
     is_list_of_numbers,
     peek,
+    refuse,
     seen,
     value_of,
 )
@@ -285,9 +287,19 @@ def check_hard(name: str, x: Tensor, mode: Mode) -> Tensor:
     return signed(check_tensor(name, x))
 
 
-def largest_id(
-    masks: dict[str, Tensor], valid: Tensor | None, process_group: ProcessGroup | None
-) -> int:
+def class_count(
+    masks: dict[str, Tensor],
+    valid: Tensor | None,
+    mode: Mode,
+    num_classes: int | None,
+    process_group: ProcessGroup | None = None,
+) -> float:
+    """C of multiclass mode, as given or by the largest id; infinite where channels are classes."""
+    if mode != "multiclass":
+        refuse("num_classes", num_classes, mode)
+        return math.inf
+    if num_classes is not None:
+        return check_count("num_classes", num_classes)
     largest = 0
     for name, x in masks.items():
         ids = hard_mask(name, x, "multiclass", valid, math.inf)
@@ -295,7 +307,7 @@ def largest_id(
         if value is None:
             raise ValueError("num_classes: expected an int under torch.compile, got None")
         largest = max(largest, int(value))
-    return max_over_ranks(largest, next(iter(masks.values())).device, process_group)
+    return max_over_ranks(largest, next(iter(masks.values())).device, process_group) + 1
 
 
 def hard_mask(name: str, x: Tensor, mode: Mode, valid: Tensor | None, classes: float) -> Tensor:

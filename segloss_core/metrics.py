@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,15 +16,14 @@ from .checks import (
     check_tensor,
     expect,
     expect_shape,
-    refuse,
 )
 from .inputs import (
     MODES,
     Mode,
     check_hard,
+    class_count,
     find_valid,
     hard_mask,
-    largest_id,
     without_one_channel,
 )
 from .overlap import Regions
@@ -290,13 +288,8 @@ def hard_masks(
     expect_shape("pred", pred, target.shape)
     valid = find_valid(target, mode, ignore_index, mask, target.shape)
 
-    C = math.inf
-    if mode != "multiclass":
-        refuse("num_classes", num_classes, mode)
-    elif num_classes is None:
-        C = largest_id({"pred": pred, "target": target}, valid, process_group) + 1
-    else:
-        C = check_count("num_classes", num_classes)
+    masks = {"pred": pred, "target": target}
+    C = class_count(masks, valid, mode, num_classes, process_group)
     p = hard_mask("pred", pred, mode, valid, C)
     y = hard_mask("target", target, mode, valid, C)
     return HardMasks(p, y, valid, C, target.shape)

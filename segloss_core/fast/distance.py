@@ -20,14 +20,17 @@ SHORT = 125
 # A tile of this side stays in a cache; a smaller one costs more calls.
 TILE = 512
 
-# Lines are swept in tiles of so many bytes, which stay in a cache.
-SWEEP = 2**18
+# What lies within so many lines is found fastest line by line.
+NEAR = 32
+
+# Pixels whose envelopes are found at once: more take memory, fewer take calls.
+ENVELOPES = 2**22
+
+# Lines of a mask are swept in tiles of so many bytes and so many lines, which stay in a cache.
+SWEEP, NARROW = 2**18, 256
 
 # So many lines a sweep passes over at once, where all of them lie too high.
 STRIP = 8
-
-# If what matters may lie farther off than this, narrow tiles are done sooner.
-NEAR, NARROW = 32, 256
 
 Slices = tuple[slice, ...]
 
@@ -100,32 +103,16 @@ def _groups(ids: Tensor, far: float, dtype: torch.dtype) -> Tensor:
     return outside
 
 
-def squared_to_nearest(places: Tensor, steps: Sequence[float], half: float) -> Tensor:
-    """Squared distances (K, *) to the nearest place, `half` a pixel less along each dimension."""
-    found = torch.empty_like(places, dtype=torch.float32)
-    for squared, image in zip(found, places, strict=True):
-        outside = torch.zeros_like(image, dtype=torch.float32).masked_fill_(~image, math.inf)
-        squared.copy_(squared_distance(outside, steps, half=half))
-    return found
-
-
 def squared_distance(
-    outside: Tensor,
-    steps: Sequence[float],
-    reach: float = math.inf,
-    far: float = math.inf,
-    half: float = 0,
+    outside: Tensor, steps: Sequence[float], reach: float = math.inf, far: float = math.inf
 ) -> Tensor:
     """Squared distances to the zeros of a tensor that is `far` elsewhere, and is used up."""
     if not steps or outside.amin() > 0:
         return outside if not steps else outside * outside
-    distance = _along_lines(outside, reach / steps[0])
-    if half:
-        distance.sub_(half).clamp_(min=0)
-    squared = distance.mul_(steps[0])
-    squared.mul_(squared)
+    distance = _along_lines(outside, reach / steps[0]).mul_(steps[0])
+    squared = distance.mul_(distance)
     for axis, step in enumerate(steps[1:], 1):
-        squared = _across_lines(squared, axis, step, reach, far**2, half)
+        squared = _across_lines(squared, axis, step, reach, far**2)
     return squared
 
 
@@ -140,30 +127,104 @@ def _along_lines(distance: Tensor, reach: float) -> Tensor:
     return distance
 
 
-def _across_lines(
-    lines: Tensor, axis: int, step: float, reach: float, far: float, half: float
-) -> Tensor:
+def _across_lines(lines: Tensor, axis: int, step: float, reach: float, far: float) -> Tensor:
+    """With what lies on other lines along `axis`: near ones first, and far ones all at once."""
+    size = lines.shape[axis]
+    margin = int(min(size - 1, reach / step))
+    sweep = margin if margin <= 4 * NEAR else NEAR
+    edge = lines.new_full([*lines.shape[:axis], sweep, *lines.shape[axis + 1 :]], far)
+    padded = torch.cat([edge, lines, edge], axis)
+    best, near = lines.clone(), torch.empty_like(lines)
+    for offset in range(1, sweep + 1):
+        gap = (offset * step) ** 2
+        if offset % 8 == 0 and best.amax() <= gap:
+            return best
+        above, below = (padded.narrow(axis, sweep + k, size) for k in (-offset, offset))
+        torch.minimum(above, below, out=near).add_(gap)
+        torch.minimum(best, near, out=best)
+    if sweep == margin or best.amax() <= (sweep * step) ** 2:
+        return best
+    flat = lines.movedim(axis, 0).flatten(1)
+    tiles = torch.split(flat, max(1, ENVELOPES // size), 1)
+    found = [_envelope(x, step) for x in tiles]
+    return torch.cat(found, 1).view_as(lines.movedim(axis, 0)).movedim(0, axis)
+
+
+def _envelope(lines: Tensor, step: float) -> Tensor:
+    """The smallest of lines[q] + (step (i - q))^2 over q, along dimension 0, whatever they hold.
+
+    These are parabolas over i, of one width, with their vertices at q. Two of them cut once, so
+    that the lowest ones follow each other in the order of q. Each new one hides those that would
+    start to be the lowest only after it has cut them. (Felzenszwalb and Huttenlocher, 2012)
+    """
+    size, count = lines.shape
+    ground = lines.new_full((1, count), math.inf)  # the vertex of none, below all others
+    place = step * torch.arange(size + 1, dtype=torch.float64, device=lines.device)
+    place[size] = -step
+    lines = torch.cat([lines, ground])
+    height = lines + place.square().unsqueeze(1)
+    is_vertex = lines.isfinite()
+    vertex = torch.full_like(lines, size, dtype=torch.long)
+    start = torch.full_like(height, math.inf)
+    start[0] = -math.inf
+    top = vertex.new_zeros(1, count)  # how many follow each other so far, but for the ground
+    for q in is_vertex.any(1).nonzero().flatten().tolist():
+        while True:
+            old = vertex.gather(0, top)
+            cut = (height[q] - height.gather(0, old)) / (2 * (place[q] - place[old]))
+            hides = cut < start.gather(0, top)
+            if not hides.any():
+                break
+            top -= hides.long()
+        vertex.scatter_(0, top + 1, q)
+        start.scatter_(0, top + 1, cut)
+        top += is_vertex[q]
+    ranks = torch.arange(size + 1, device=lines.device).unsqueeze(1)
+    first = (start / step).masked_fill_(ranks > top, math.inf).ceil_().clamp_(0, size).long()
+    begun = torch.zeros_like(vertex).scatter_add_(0, first, torch.ones_like(vertex)).cumsum(0)
+    lowest = vertex.gather(0, begun[:size] - 1)
+    gap = (step * (ranks[:size] - lowest)).square_()
+    return lines.gather(0, lowest).add_(gap.to(lines.dtype))
+
+
+def squared_to_nearest(places: Tensor, steps: Sequence[float], half: float) -> Tensor:
+    """Squared distances (K, *) to the nearest place, `half` a pixel less along each dimension.
+
+    The pixels of a mask are mostly near its edge, so that here a sweep that skips what cannot
+    matter is faster than envelopes.
+    """
+    found = torch.empty_like(places, dtype=torch.float32)
+    for squared, image in zip(found, places, strict=True):
+        nearest = torch.zeros_like(image, dtype=torch.float32).masked_fill_(~image, math.inf)
+        if steps and image.any():
+            nearest = _along_lines(nearest, math.inf).sub_(half).clamp_(min=0).mul_(steps[0])
+            nearest.mul_(nearest)
+            for axis, step in enumerate(steps[1:], 1):
+                nearest = _in_tiles(nearest, axis, step, half)
+        squared.copy_(nearest)
+    return found
+
+
+def _in_tiles(lines: Tensor, axis: int, step: float, half: float) -> Tensor:
     """With what lies on other lines along `axis`, near ones first, as far as it can matter.
 
     A tile looks at the lines offset by offset, and is done when none as far off could lower its
     largest value. On the way there it passes over strips that all lie too high.
     """
-    size = lines.shape[axis]
-    margin = int(min(size - 1, reach / step + half))
-    if margin < 1:
+    size, shape = lines.shape[axis], lines.shape
+    if size == 1:
         return lines
-    shape = lines.shape
     lines = lines.reshape(math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :]))
-    best, edge = lines.clone(), STRIP * math.ceil(margin / STRIP)
-    width = size if margin <= NEAR else min(size, NARROW)
+    best, edge = lines.clone(), STRIP * math.ceil((size - 1) / STRIP)
+    width = size if size <= NEAR else min(size, NARROW)
     height = max(1, SWEEP // (width * lines.shape[2] * lines.itemsize))
     for rows, found in zip(torch.split(lines, height), torch.split(best, height), strict=True):
-        beyond = rows.new_full((len(rows), edge, rows.shape[2]), far)
+        beyond = rows.new_full((len(rows), edge, rows.shape[2]), math.inf)
         padded = torch.cat([beyond, rows, beyond, beyond[:, : -size % STRIP]], 1)
         lowest = padded.amin(0).view(-1, STRIP * rows.shape[2]).amin(1).tolist()
         for start in range(0, size, width):
             tile = found[:, start : start + width]
-            _sweep_tile(tile, padded, lowest, edge + start, margin, step, half)
+            _sweep_tile(tile, padded, lowest, edge + start, size - 1, step, half)
     return best.view(shape)
 
 

@@ -146,7 +146,7 @@ TOPS = "row => [...row.cells].map((cell) => cell.getBoundingClientRect().top)"
 
 def test_a_table_wider_than_a_phone_becomes_cards(tab) -> None:
     """Each cell says what stands at the head of its column; where there is room it is a table."""
-    view = tab("ko/book/11_choosing.html", viewport=PHONE)
+    view = tab("ko/book/frameworks.html", viewport=PHONE)
     cards = view.locator("article .pst-scrollable-table-container").first
     expect(cards).to_have_class(re.compile("as-cards"))
     assert cards.evaluate("e => e.scrollWidth <= e.clientWidth")

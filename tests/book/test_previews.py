@@ -106,8 +106,6 @@ def test_every_reference_in_a_text_has_something_to_show(site: Path, lang: str) 
                 continue  # the notebook's own file
             place = target.relative_to((site / lang).resolve()).as_posix()
             anchor = link["href"].partition("#")[2]
-            if anchor.startswith("play-"):
-                continue  # a scene of the playground, which opens there
             assert (f"{place}#{anchor}" if anchor else place) in shown, (path.name, link)
 
 

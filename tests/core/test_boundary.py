@@ -7,9 +7,10 @@ import reference
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_distance import elements, small_tiles
+from test_distance import elements
 
 import segloss_core as core
+from segloss_core.fast import distance
 
 SQUARE = torch.zeros(1, 5, 5, dtype=torch.long)
 SQUARE[:, 1:4, 1:4] = 1
@@ -20,7 +21,8 @@ CONVENTIONS = ["edge", "centre", "kervadec"]
 @pytest.fixture(params=["kernel", "small tiles", "formula"])
 def transform(request, monkeypatch):
     if request.param == "small tiles":
-        small_tiles(monkeypatch)
+        for name, value in (("SWEEP", 24), ("STRIP", 2), ("NEAR", 2), ("NARROW", 3)):
+            monkeypatch.setattr(distance, name, value)
     elif request.param == "formula":
         monkeypatch.setattr("segloss_core.geometry.on_cpu", lambda x: False)
         monkeypatch.setattr("segloss_core.geometry.TILE", 100)
