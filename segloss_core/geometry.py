@@ -195,7 +195,8 @@ def signed_distance(
     in the authors' code: 0 on the inner pixels of the edge, 1 on the outer ones.
 
     Exact on any device, in any number of dimensions, with all images and classes in one call. On a
-    CPU the cost depends little on where the regions are, on other devices not at all.
+    CPU pixels far from any edge take longer than near ones (a disc eight times as long as noise of
+    512 by 512 pixels); on other devices the cost does not depend on the regions.
 
     Args:
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.

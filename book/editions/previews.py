@@ -93,11 +93,8 @@ def _shown(app: Sphinx, node: nodes.Element) -> str:
             name = nodes.paragraph("", "", nodes.literal("", node.astext().partition("(")[0]))
             said = next(iter(node.parent.findall(nodes.paragraph)), None)
             parts = [name, *([said] if said is not None else [])]
-        case nodes.target() if node.parent is not None:  # a place in a section without a title
-            section = node.parent
-            while not isinstance(section, nodes.section | nodes.document):
-                section = section.parent
-            return _shown(app, section) if isinstance(section, nodes.section) else ""
+        case nodes.raw() if isinstance(node.parent, nodes.section):  # a drawing
+            return _shown(app, node.parent)
         case _:
             return ""
     return "".join(_html(app, part) for part in parts)
