@@ -109,8 +109,7 @@ class Pixels(NamedTuple):
         if self.from_logits and self.mode != "multiclass":
             return self.scores
         if self.from_logits:  # a softmax would make NaN of differences of infinite logits
-            z = self.scores
-            return torch.where(z.isinf(), z.detach().clamp(-HUGE, HUGE), z)
+            return finite(self.scores)
         p = self.scores
         log_p = torch.log(p + self.eps)
         if self.mode == "multiclass":
@@ -169,6 +168,37 @@ class Pixels(NamedTuple):
         """A tensor (C,) of non-negative numbers, in `dtype`."""
         like = self.input.new_empty(0, dtype=self.dtype)
         return check_class_vector(name, value, like, self.classes, high)
+
+
+class _Finite(torch.autograd.Function):
+    """Infinite logits as very large ones, in one operation, and none for the gradient.
+
+    NaN stays, in both; a clamp would lose it in the gradient.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z: Tensor) -> Tensor:
+        return z.clamp(-HUGE, HUGE)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None: ...
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return slope
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        return tangent.view_as(tangent)
+
+
+def finite(z: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():  # which makes one operation of all this
+        return torch.where(z.isinf(), z.detach().clamp(-HUGE, HUGE), z)
+    found: Tensor = _Finite.apply(z)  # type: ignore[no-untyped-call]
+    return found
 
 
 def prepare(

@@ -21,7 +21,7 @@ from .checks import (
     refuse,
 )
 from .fast import FocalForm, tiles
-from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, prepare
+from .inputs import BINARY_MODES, HUGE, BinaryMode, Mode, Pixels, finite, prepare
 from .module import LossModule, options_of
 from .reduction import Reduction, reduce_pixels
 from .sums import ratio, total
@@ -408,22 +408,18 @@ def _binary_losses(
     """
     z, y = pixels.logits, pixels.labels
     if not pixels.soft and smoothing == 0:  # one of the two is 0
-        losses = _loss_of_error(z * torch.rsub(y, 1, alpha=2), term)
+        z = z * torch.rsub(y, 1, alpha=2)  # the logit of the wrong label
+        losses = _softplus(z) if term is None else term(*_logs(finite(-z)))
         return losses if pair is None else losses * torch.lerp(*pair, y)
-    y = y + smoothing * (0.5 - y)
-    low, high = pair or (1, 1)
-    positive, negative = high * y, low * (1 - y)
-    # An infinite logit on the right side costs nothing, though the other summand is 0 times inf.
-    return torch.where(positive == 0, 0, positive * _loss_of_error(-z, term)) + torch.where(
-        negative == 0, 0, negative * _loss_of_error(z, term)
-    )
-
-
-def _loss_of_error(z: Tensor, term: Term | None) -> Tensor:
-    """The loss, where z is the logit of the wrong label."""
+    z = finite(z)  # what has no share costs nothing, but infinity times 0 is NaN
     if term is None:
-        return _softplus(z)
-    return term(*_logs(-z.nan_to_num(torch.nan, HUGE, -HUGE)))
+        negative, positive = _softplus(z), _softplus(-z)
+    else:
+        log_p, log_q = _logs(z)
+        negative, positive = term(log_q, log_p), term(log_p, log_q)
+    if pair is not None:
+        negative, positive = pair[0] * negative, pair[1] * positive
+    return negative.lerp(positive, y if smoothing == 0 else y + smoothing * (0.5 - y))
 
 
 def _logs(z: Tensor) -> tuple[Tensor, Tensor]:
