@@ -27,7 +27,7 @@ RESULT = Path(__file__).parent / "results" / "counts" / "gpu.json"
 #: Operations that put nothing on the queue of a GPU.
 FREE = {
     *("detach", "alias", "empty", "empty_like", "empty_strided", "new_empty", "lift_fresh"),
-    *("promote_types", "scalar_tensor"),
+    *("promote_types", "scalar_tensor", "_unsafe_view"),
 }
 #: A smaller workload asks for the same launches.
 LARGE = 2**18
@@ -49,7 +49,9 @@ class Count(TorchDispatchMode):
         self.waits += name in WAITS  # before the call, which the meta device refuses
         result = func(*args, **(kwargs or {}))
         if not func.is_view and name not in FREE:
-            tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, Tensor)]
+            like = name.startswith("new_") or name.endswith("_like")  # only the shape is read
+            touched = result if like else (args, kwargs, result)
+            tensors = [x for x in tree_leaves(touched) if isinstance(x, Tensor)]
             self.launches += 1
             self.bytes += sum(map(size, tensors))
         return result

@@ -105,6 +105,18 @@ class Pixels(NamedTuple):
         return self.select(self.target.to(torch.long if self.has_ids else self.dtype))
 
     @property
+    def of_class(self) -> Tensor:
+        """y of each class, (B, C, N): as `labels`, or as bool from class ids; 0 under void.
+
+        For sums, which are so the same at every run: a GPU adds to a few cells in any order.
+        """
+        if not self.has_ids:
+            return self.labels
+        ids = torch.arange(self.classes, device=self.target.device).unsqueeze(-1)
+        own = self.target == ids
+        return own if self.valid is None else own & self.valid
+
+    @property
     def logits(self) -> Tensor:
         if self.from_logits and self.mode != "multiclass":
             return self.scores

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import Vector, check_bool, check_count, check_group
 from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
-from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
+from .inputs import BINARY_MODES, HUGE, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
 from .ranks import ProcessGroup, gather_over_ranks, sum_over_ranks
@@ -72,7 +72,8 @@ def lovasz_hinge_loss(
     def errors_of(pixels: Pixels) -> tuple[Tensor, Tensor]:
         z = pixels.logits
         sign = torch.where(z.isnan(), torch.nan, 2 * pixels.labels - 1)  # so the slope is NaN too
-        errors = pixels.select(F.relu(1 - z * sign))  # eq-lovasz-hinge
+        # Even an infinite error times a step of 0 is to be 0.
+        errors = pixels.select(F.hardtanh(1 - z * sign, 0, HUGE))  # eq-lovasz-hinge
         return errors, errors
 
     # A kernel sorts class by class, a formula all of them at once.
@@ -181,7 +182,7 @@ def _class_losses(
             losses = _binned_extension(errors, pixels, per_image, process_group, bins)
         mass = of_region(total(filling))
         return torch.stack(
-            [losses.to(mass.dtype).expand_as(mass), mass, of_region(target_size(pixels))]
+            [losses.to(mass.dtype).expand_as(mass), mass, of_region(target_size(pixels.of_class))]
         )
 
     found, mass, actual = evaluate(formula, kernel if process_group is None else None, pixels)
@@ -196,22 +197,20 @@ def _lovasz_extension(
     errors: Tensor, pixels: Pixels, per_image: bool, process_group: ProcessGroup | None
 ) -> Tensor:
     """Errors (B, C, N), 0 under void, to losses (C,) or (B, C): one sort for all classes."""
-    label = pixels.labels
-    key = errors.detach()
+    key, y = errors.detach(), (pixels.of_class > 0).to(torch.uint8)
     if pixels.valid is not None:  # void pixels come last, where they change no weight
         key = torch.where(pixels.valid, key, -1)
     if not per_image:
-        errors, label = _whole_batch(errors, process_group), _whole_batch(label, process_group)
+        errors, y = (_whole_batch(x, process_group) for x in (errors, y))
         key = _whole_batch(key, process_group, fill=-1)
     order = key.argsort(-1, descending=True)
-    ids = torch.arange(errors.shape[-2], device=errors.device).unsqueeze(-1)
-    foreground = label.expand_as(order).gather(-1, order) == (ids if pixels.has_ids else 1)
-    foreground = foreground & ~(key.gather(-1, order) < 0)  # an error of NaN is no void pixel
-    union = foreground.sum(-1, keepdim=True) + (~foreground).cumsum(-1)
-    rank = torch.arange(1, order.shape[-1] + 1, device=order.device)
-    steps = jaccard_steps(foreground.to(errors.dtype), union, rank)
-    losses = errors.gather(-1, order) * steps
-    return torch.where(steps == 0, 0, losses).sum(-1)  # eq-lovasz, also with an infinite error
+    y = y.gather(-1, order)
+    count = torch.int32 if y.shape[-1] < 2**31 else torch.int64  # half of the memory, or all
+    union = y.sum(-1, keepdim=True, dtype=count) + (1 - y).cumsum(-1, dtype=count)
+    rank = torch.arange(1, y.shape[-1] + 1, dtype=count, device=y.device)
+    steps = jaccard_steps(y.to(errors.dtype), union, rank)
+    losses = errors * torch.zeros_like(steps).scatter(-1, order, steps)
+    return losses.sum(-1)  # eq-lovasz
 
 
 def _whole_batch(x: Tensor, process_group: ProcessGroup | None, fill: float = 0) -> Tensor:

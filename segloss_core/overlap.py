@@ -11,7 +11,7 @@ from .checks import check_bool, check_group
 from .fast import OverlapSums, evaluate
 from .inputs import Mode, Pixels, look_at_target
 from .ranks import ProcessGroup, sum_over_ranks
-from .sums import ratio, sum_by_class, total
+from .sums import ratio, total
 
 
 class Regions(NamedTuple):
@@ -50,14 +50,10 @@ def region_sums(
     def formula(pixels: Pixels) -> Tensor:
         if not pixels.has_ids:
             pixels = look_at_target(pixels)
-        p, y = pixels.probabilities, pixels.labels
-        if pixels.has_ids:
-            overlap = sum_by_class(p.gather(1, y), y, pixels.classes)
-        elif pixels.soft and not squared:
-            overlap = total(torch.minimum(p, y))  # eq-soft-overlap
-        else:
-            overlap = total(p * y)
-        mass, actual = total(p), target_size(pixels, squared)
+        p, y = pixels.probabilities, pixels.of_class
+        soft = pixels.soft and not squared
+        overlap = total(torch.minimum(p, y) if soft else p * y)  # eq-soft-overlap
+        mass, actual = total(p), target_size(y, squared)
         return torch.stack([overlap, total(p * p) if squared else mass, actual, mass])
 
     by_kernel = not squared and (pixels.has_ids or pixels.mode != "multiclass")
@@ -84,9 +80,6 @@ def add_regions(
     return *rows.unbind(), valid
 
 
-def target_size(pixels: Pixels, squared: bool = False) -> Tensor:
+def target_size(y: Tensor, squared: bool = False) -> Tensor:
     """The sum of y, or of its square: (B, C)."""
-    y = pixels.labels
-    if pixels.has_ids:
-        return sum_by_class(pixels.select(torch.ones_like(y)), y, pixels.classes)
-    return total(y * y if squared else y)
+    return total(y * y if squared and y.is_floating_point() else y)

@@ -502,8 +502,8 @@ def _softmax_logs(
     log_p = z.log_softmax(1)
     if pixels.has_ids:
         label = pixels.labels
-        own = log_p.gather(1, label).clamp(min=-HUGE)
-        rest = log_p.clamp(min=-HUGE).scatter(1, label, -HUGE).logsumexp(1, keepdim=True)
+        own = log_p.gather(1, label)
+        rest = log_p.scatter(1, label, -HUGE).logsumexp(1, keepdim=True)
         # The sum over the others keeps the digits of q where p is near 1. Where p is near 0 its
         # slope would be lost among those of the others.
         log_q = torch.where(own < -LOG_2, torch.log1p(-own.clamp(max=-LOG_2).exp()), rest)
