@@ -19,6 +19,7 @@ from .checks import (
     check_tensor,
     expect,
     peek,
+    seen,
 )
 from .fast import gpu_room, on_cpu
 from .fast.distance import squared_to_nearest, two_nearest
@@ -161,7 +162,7 @@ def _sweep(nearest: _Nearest, axis: int, step: float, reach: float) -> _Nearest:
     best = _Nearest(*(x.clone() for x in nearest))
     for offset in range(1, size):
         gap = (offset * step) ** 2
-        farthest = peek(best.second.amax())
+        farthest = peek(best.second.amax()) if seen(best.second) else None
         if gap > reach**2 or (farthest is not None and gap >= farthest):
             break
         for to, source in ((offset, 0), (0, offset)):

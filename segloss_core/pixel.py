@@ -83,7 +83,7 @@ def cross_entropy_loss(
     divisor: Callable[[Pixels], Tensor | int] = Pixels.valid_total
     if by_class is not None:
         divisor = partial(_weight_sum, weight=by_class)
-    form = None if label_smoothing > 0 else cross_entropy_form(pixels, by_class, positive)
+    form = cross_entropy_form(pixels, by_class, positive, label_smoothing)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor, form)
 
 
@@ -106,11 +106,14 @@ def pixel_cross_entropy(
 
 
 def cross_entropy_form(
-    pixels: Pixels, weight: Tensor | None = None, pos_weight: Tensor | None = None
+    pixels: Pixels,
+    weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
 ) -> FocalForm:
     if pixels.mode == "multiclass":
-        return FocalForm(class_weight=weight)
-    return FocalForm(pair=_pair(pixels, weight, pos_weight))
+        return FocalForm(class_weight=weight, smoothing=label_smoothing)
+    return FocalForm(pair=_pair(pixels, weight, pos_weight), smoothing=label_smoothing)
 
 
 def _pair(

@@ -36,6 +36,11 @@ class Kernel(ABC):
     takes_unseen: bool = False  # targets of which only it will see whether they are 0 and 1
 
     @property
+    def is_for_cpu(self) -> bool:
+        """Else only a twin of it on a GPU does what it says."""
+        return True
+
+    @property
     def tensors(self) -> Sequence[Tensor]:
         """What the value depends on beside the pixels."""
         return ()
@@ -95,6 +100,7 @@ def _helps_cpu(kernel: Kernel, pixels: Pixels) -> bool:
         and x.numel() * kernel.saves >= SMALLEST
         and x.dtype == pixels.dtype
         and (kernel.takes_unseen or not pixels.soft)
+        and kernel.is_for_cpu
     )
 
 

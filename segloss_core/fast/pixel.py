@@ -26,8 +26,13 @@ class FocalForm(Kernel):
     gamma: float = 0.0
     class_weight: Tensor | None = None  # (C,), the label's entry is in w; of several classes
     pair: tuple[Tensor, Tensor] | None = None  # w for y = 0 and y = 1, beside (B, C, N)
+    smoothing: float = 0.0  # the share of y that is spread over the classes; for gamma = 0
     divisor: Tensor | float | None = 1.0  # None: the number of valid pixels
     saves: int = 1
+
+    @property
+    def is_for_cpu(self) -> bool:
+        return self.smoothing == 0  # else torch's own cross entropy is as fast
 
     @property
     def tensors(self) -> Sequence[Tensor]:

@@ -47,7 +47,7 @@ class PixelLoss(Kernel):
         gradient = torch.empty_like(pixels.input)
         call = self._softmax(pixels) if pixels.has_ids else self._sigmoid(pixels)
         written = (slope, buffer, gradient)
-        how = (*call.how[:-2], *gradient.stride(), *call.how[-2:])
+        how = (*call.how[:-3], *gradient.stride(), *call.how[-3:])
         launch(call.slopes, call.programs, gradient, *call.read, *written, *how, **call.sizes)
         return gradient
 
@@ -61,8 +61,8 @@ class PixelLoss(Kernel):
             softmax.softmax_slopes,
             images * math.ceil(length / sizes["BLOCK"]),
             (x, y, valid, weight, self.form.class_weight),
-            (*pixels.input.stride(), *at[0], *at[1], *at[2], length, self.form.gamma),
-            {"C": classes, "FOCAL": self.form.gamma > 0, **sizes},
+            (*pixels.input.stride(), *at[0], *at[1], *at[2], length, *self._numbers),
+            {"C": classes, **self._kinds, **sizes},
         )
 
     def _sigmoid(self, pixels: Pixels) -> _Call:
@@ -76,9 +76,17 @@ class PixelLoss(Kernel):
             sigmoid.sigmoid_slopes,
             images * classes * math.ceil(length / TILE),
             (x, y, valid, weight, low, high),
-            (*sum(at, ()), *sum(pair_at, ()), length, self.form.gamma),
-            {"C": classes, "FOCAL": self.form.gamma > 0, "BLOCK": TILE},
+            (*sum(at, ()), *sum(pair_at, ()), length, *self._numbers),
+            {"C": classes, **self._kinds, "BLOCK": TILE},
         )
+
+    @property
+    def _numbers(self) -> tuple[float, float]:
+        return float(self.form.gamma), float(self.form.smoothing)
+
+    @property
+    def _kinds(self) -> dict[str, bool]:
+        return {"FOCAL": self.form.gamma > 0, "SMOOTH": self.form.smoothing > 0}
 
 
 @dataclass(frozen=True)
@@ -89,5 +97,5 @@ class _Call:
     slopes: Any
     programs: int
     read: tuple[Tensor | None, ...]
-    how: tuple[Any, ...]  # strides, and last the length and gamma
+    how: tuple[Any, ...]  # strides, and last the length, gamma and the smoothing
     sizes: dict[str, int]

@@ -99,6 +99,8 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
     yield "cross entropy", lambda: core.cross_entropy_loss(z, y, mode="multiclass")
     weights = {"weight": [1.0] * 1000, "mode": "multiclass"}
     yield "weighted cross entropy", lambda: core.cross_entropy_loss(z, y, **weights)
+    smooth = {"label_smoothing": 0.1}
+    yield "smoothed cross entropy", lambda: core.cross_entropy_loss(z, y, **weights, **smooth)
     x = torch.zeros(1, 3, 32, 32, dtype=torch.float16, requires_grad=True)
     hard, weight = torch.zeros(1, 3, 32, 32, dtype=torch.bool), torch.ones(1, 32, 32)
     several = {"mode": "multilabel", "pixel_weight": weight, "mask": ~hard}
@@ -106,6 +108,7 @@ def losses() -> Iterator[tuple[str, Callable[[], Tensor]]]:
     yield "Dice loss of labels", lambda: core.dice_loss(x, hard, mode="multilabel", mask=~hard)
     yield "Lovász hinge", lambda: core.lovasz_hinge_loss(x, hard, mode="multilabel", mask=~hard)
     yield "binary cross entropy", lambda: core.cross_entropy_loss(x[:, 0], hard[:, 0])
+    yield "smoothed labels", lambda: core.cross_entropy_loss(x[:, 0], hard[:, 0], **smooth)
     yield "sum of losses", lambda: core.focal_loss(x[:, 0], hard[:, 0], reduction="sum")
 
 

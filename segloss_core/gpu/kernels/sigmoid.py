@@ -26,13 +26,15 @@ def terms(z, gamma, FOCAL: tl.constexpr):
 @triton.jit
 def pixels(
     x, y, valid, weight, low, high, row, n, on,
-    x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c,
-    C: tl.constexpr,
+    x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c, smoothing,
+    C: tl.constexpr, SMOOTH: tl.constexpr,
 ):  # fmt: skip
     """Logits, and the weights of -log p and of -log q: 0 under void."""
     b, c = row // C, row % C
     z = clipped(tl.load(x + b * x_b + c * x_c + n * x_n, mask=on, other=0).to(tl.float32))
     of_high = tl.load(y + b * y_b + c * y_c + n * y_n, mask=on, other=0).to(tl.float32)
+    if SMOOTH:
+        of_high = tl.where(on, of_high + smoothing * (0.5 - of_high), 0.0)
     of_low = tl.where(on, 1 - of_high, 0.0)
     if low is not None:
         of_low *= tl.load(low + b * low_b + c * low_c).to(tl.float32)
@@ -47,8 +49,8 @@ def pixels(
 def sigmoid_losses(
     x, y, valid, weight, low, high, losses, counts,
     x_b, x_c, x_n, y_b, y_c, y_n, valid_b, valid_c, valid_n, w_b, w_c, w_n,
-    low_b, low_c, high_b, high_c, length, gamma,
-    C: tl.constexpr, BLOCK: tl.constexpr, FOCAL: tl.constexpr,
+    low_b, low_c, high_b, high_c, length, gamma, smoothing,
+    C: tl.constexpr, BLOCK: tl.constexpr, FOCAL: tl.constexpr, SMOOTH: tl.constexpr,
 ):  # fmt: skip
     """The sum of a program's losses; into `counts`, if asked for, the number of valid pixels."""
     row, n = place(length, BLOCK)
@@ -57,7 +59,8 @@ def sigmoid_losses(
         on = existing(valid + row // C * valid_b + row % C * valid_c, 0, n, 0, valid_n, on)
     z, of_high, of_low = pixels(
         x, y, valid, weight, low, high, row, n, on,
-        x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c, C,
+        x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c, smoothing,
+        C, SMOOTH,
     )  # fmt: skip
     if_high, if_low, _, _ = terms(z, gamma, FOCAL)
     tl.store(losses + tl.program_id(0), tl.sum(of_high * if_high + of_low * if_low))
@@ -69,8 +72,8 @@ def sigmoid_losses(
 def sigmoid_slopes(
     x, y, valid, weight, low, high, slope, factor, gradient,
     x_b, x_c, x_n, y_b, y_c, y_n, valid_b, valid_c, valid_n, w_b, w_c, w_n,
-    low_b, low_c, high_b, high_c, g_b, g_c, g_n, length, gamma,
-    C: tl.constexpr, BLOCK: tl.constexpr, FOCAL: tl.constexpr,
+    low_b, low_c, high_b, high_c, g_b, g_c, g_n, length, gamma, smoothing,
+    C: tl.constexpr, BLOCK: tl.constexpr, FOCAL: tl.constexpr, SMOOTH: tl.constexpr,
 ):  # fmt: skip
     """The gradient, from the logits alone."""
     row, n = place(length, BLOCK)
@@ -79,7 +82,8 @@ def sigmoid_slopes(
         on = existing(valid + row // C * valid_b + row % C * valid_c, 0, n, 0, valid_n, on)
     z, of_high, of_low = pixels(
         x, y, valid, weight, low, high, row, n, on,
-        x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c, C,
+        x_b, x_c, x_n, y_b, y_c, y_n, w_b, w_c, w_n, low_b, low_c, high_b, high_c, smoothing,
+        C, SMOOTH,
     )  # fmt: skip
     _, _, if_high, if_low = terms(z, gamma, FOCAL)
     slopes = of_high * if_high + of_low * if_low
