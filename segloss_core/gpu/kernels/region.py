@@ -168,7 +168,7 @@ def sigmoid_sum_slopes(
     x_b, x_c, x_n, y_b, y_c, y_n, v_b, v_c, v_n, s_k, s_b, s_c, g_b, g_c, g_n, length,
     C: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """p (1 - p) times the slope by p, half of the overlap's where p = y, as torch has it."""
+    """p (1 - p) times the slope by p."""
     row, n = place(length, BLOCK)
     b, c = row // C, row % C
     p, q, label = sigmoid_of(
@@ -176,6 +176,6 @@ def sigmoid_sum_slopes(
     )
     here = slopes + b * s_b + c * s_c
     by_overlap, by_mass = by_sums(here, s_k, True)
-    share = tl.where(p < label, 1.0, tl.where(p == label, 0.5, 0.0))
+    share = tl.where(p < label, 1.0, 0.0)
     at = gradient + b * g_b + c * g_c + n * g_n
     tl.store(at, p * q * (by_mass + share * by_overlap), mask=n < length)
