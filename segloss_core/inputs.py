@@ -108,7 +108,7 @@ class Pixels(NamedTuple):
     def of_class(self) -> Tensor:
         """y of each class, (B, C, N): as `labels`, or as bool from class ids; 0 under void.
 
-        For sums, which are so the same at every run: a GPU adds to a few cells in any order.
+        Its sums are the same at every run; into the few cells of the classes a GPU adds in any order.
         """
         if not self.has_ids:
             return self.labels
@@ -183,10 +183,7 @@ class Pixels(NamedTuple):
 
 
 class _Finite(torch.autograd.Function):
-    """Infinite logits as very large ones, in one operation, and none for the gradient.
-
-    NaN stays, in both; a clamp would lose it in the gradient.
-    """
+    """A clamp that costs the gradient no operation, and loses no NaN in it."""
 
     generate_vmap_rule = True
 
@@ -207,6 +204,7 @@ class _Finite(torch.autograd.Function):
 
 
 def finite(z: Tensor) -> Tensor:
+    """Infinite logits as very large ones."""
     if torch.compiler.is_compiling():  # which makes one operation of all this
         return torch.where(z.isinf(), z.detach().clamp(-HUGE, HUGE), z)
     found: Tensor = _Finite.apply(z)  # type: ignore[no-untyped-call]

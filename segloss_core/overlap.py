@@ -83,4 +83,4 @@ def add_regions(
 
 def target_size(y: Tensor, squared: bool = False) -> Tensor:
     """The sum of y, or of its square: (B, C)."""
-    return total(y * y if squared and y.is_floating_point() else y)
+    return total(y * y if squared else y)
