@@ -108,7 +108,7 @@ class Pixels(NamedTuple):
     def of_class(self) -> Tensor:
         """y of each class, (B, C, N): as `labels`, or as bool from class ids; 0 under void.
 
-        Its sums are the same at every run; into the few cells of the classes a GPU adds in any order.
+        Its sums are the same at every run. Into the few cells of classes a GPU adds in any order.
         """
         if not self.has_ids:
             return self.labels
