@@ -341,21 +341,26 @@
 
   // ---- Tasks ------------------------------------------------------------------------------------
 
-  // What must hold: of `who` (the reader's prediction, or that of a racer) some value; or a choice.
+  // What must hold: of `who` (the reader's prediction, or that of a racer) some value; or a choice,
+  // in the state or of the descent, which has to be paused.
   const holds = (who, what, relation, bound) => ({ who, what, relation, bound });
   const chosen = (what, bound) => ({ what, relation: "is", bound });
   const TASKS = {
     rare: [holds("yours", "ce", "<", 0.02), holds("yours", "iou", "=", 0)],
     threshold: [chosen("prediction", "swollen"), holds("yours", "iou", ">", 0.8)],
-    costs: [holds("yours", "dice", ">", 0.5), holds("yours", "tversky", "<", 0.4)],
+    costs: [
+      chosen("prediction", "haze"), holds("yours", "tversky", "<", 0.55), holds("yours", "α", "≥", 0.1),
+    ],
     margin: [holds("yours", "dice", "<", 0.15), holds("yours", "lovasz", ">", 1)],
     forgotten: [
       chosen("a", "ce"), chosen("b", "dice"), holds("a", "iou", ">", 0.9), holds("b", "iou", "<", 0.6),
+      chosen("descent", "paused"),
     ],
     parted: [holds("yours", "pieces", "=", 2), holds("yours", "unet", "<", 0.21)],
   };
   const RELATIONS = {
-    "<": (v, bound) => v < bound, ">": (v, bound) => v > bound, "=": (v, bound) => v === bound,
+    "<": (v, bound) => v < bound, ">": (v, bound) => v > bound, "≥": (v, bound) => v >= bound,
+    "=": (v, bound) => v === bound,
   };
 
   // ---- The state and its link -------------------------------------------------------------------
@@ -486,6 +491,12 @@
     const small = v !== 0 && Math.abs(v) < 0.0005;
     return (small ? v.toExponential(0) : v.toFixed(Math.abs(v) >= 100 ? 0 : 3)).replaceAll("-", "−");
   }
+  // With as many digits as tell it from the bound beside it.
+  function besides(v, bound) {
+    let digits = 3;
+    while (v !== bound && Number(v.toFixed(digits)) === bound && digits < 9) digits += 1;
+    return digits > 3 ? v.toFixed(digits) : number(v);
+  }
   const short = (v) => String(Number(v.toFixed(2))).replace("-", "−");
 
   const LONGEST = 999; // steps of a race
@@ -500,7 +511,9 @@
       [line.dataset.value, line.querySelector("[data-name]").textContent]));
     const board = Object.fromEntries($$(".board").map((box) => [box.dataset.board, box]));
     const cursor = { r: 32, c: 32 };
-    let state, race = null, playing = false, past = [], stroke = null, due = false;
+    let looking = false; // at the pixel under the cursor
+    const solved = new Set(); // tasks
+    let state, race = null, playing = false, past = [], stroke = null;
 
     // The race: both racers start from the reader's prediction.
     const lossOf = (which) => (seen) => LOSSES[state[which]].of(seen, state.goal, state.options[state[which]]);
@@ -543,7 +556,8 @@
         const { dice: dc, iou } = scores(x, state.goal, state.threshold);
         const value = (name) => {
           if (name in LOSSES) return LOSSES[name].of(x, state.goal, state.options[name]).value;
-          return name === "pieces" ? components(mask).count : { dc, iou }[name];
+          if (name === "pieces") return components(mask).count;
+          return { dc, iou, α: state.options.tversky.α }[name];
         };
         return [who, { seen: x, mask, value }];
       }));
@@ -605,35 +619,35 @@
       $(".course .long").textContent = long;
     }
 
+    // Returns what is to be said: that the task is solved, once. From then on its panel says so.
     function drawTask(found) {
-      const goals = $(".goals");
-      const task = TASKS[state.task] ?? [];
-      goals.replaceChildren(...task.map(({ who, what, relation, bound }) => {
-        const line = document.createElement("li");
-        let done, text;
+      const goals = $(".goals"), { task } = state;
+      if (!task || solved.has(task)) return "";
+      const choices = { ...state, descent: race && !playing ? "paused" : "" };
+      const lines = TASKS[task].map(({ who, what, relation, bound }) => {
         if (relation === "is") {
-          done = state[what] === bound;
           const name = what === "prediction" ? $(`[name=prediction] [value=${bound}]`).textContent : nameOf[bound];
-          text = `${words[what]}: ${name}`;
-        } else {
-          const value = found[who]?.value(what);
-          done = value !== undefined && RELATIONS[relation](value, bound);
-          const label = `${who === "yours" ? "" : `${words[who]} · `}${nameOf[what] ?? words[what]}`;
-          const shown = value === undefined ? "–" : what === "pieces" ? value : number(value);
-          text = `${label} ${shown} (${relation} ${bound})`;
+          return [choices[what] === bound, `${words[what]}: ${name ?? words[bound]}`];
         }
+        const value = found[who]?.value(what);
+        const done = value !== undefined && RELATIONS[relation](value, bound);
+        if (what === "pieces") return [done, fill(words.pieces, { value, bound })];
+        const label = `${who === "yours" ? "" : `${words[who]} · `}${nameOf[what] ?? what}`;
+        return [done, `${label} ${value === undefined ? "–" : besides(value, bound)} (${relation} ${bound})`];
+      });
+      const news = `${words.solved} ${$(`[data-task=${task}]`).dataset.lesson}`;
+      if (lines.every(([done]) => done)) {
+        solved.add(task);
+        lines.splice(0, lines.length, [true, news]);
+      }
+      goals.replaceChildren(...lines.map(([done, text]) => {
+        const line = document.createElement("li");
         line.className = done ? "done" : "";
         line.textContent = `${done ? "✓" : "○"} ${text}`;
         return line;
       }));
-      const solved = task.length > 0 && [...goals.children].every((line) => line.className);
-      goals.classList.toggle("solved", solved);
-      const button = $(`[data-task="${state.task}"]`);
-      if (solved && !button.classList.contains("solved")) {
-        button.classList.add("solved");
-        button.setAttribute("aria-label", `${button.getAttribute("aria-label")} ✓`);
-        report();
-      }
+      goals.classList.toggle("solved", solved.has(task));
+      return solved.has(task) ? news : "";
     }
 
     function drawControls() {
@@ -654,7 +668,10 @@
       play.textContent = playing ? play.dataset.stop : play.dataset.start;
       page.classList.toggle("racing", race !== null);
       for (const button of $$("[data-task]")) {
-        button.setAttribute("aria-pressed", String(button.dataset.task === state.task));
+        const { task, label } = button.dataset;
+        button.setAttribute("aria-pressed", String(task === state.task));
+        button.setAttribute("aria-label", solved.has(task) ? `${label} ✓` : label);
+        button.classList.toggle("solved", solved.has(task));
       }
       for (const which of ["a", "b"]) drawOptions(which);
     }
@@ -681,45 +698,58 @@
       });
     }
 
-    let maps = [];
+    let maps = [], due = false, spoken = null;
     function draw() {
+      due = false;
       const found = results();
       maps = drawBoards(found);
       drawValues(found);
       if (!playing || state.steps % 6 === 0) drawTable(found); // nobody reads it faster
       drawCourse();
+      const news = drawTask(found);
       drawControls();
-      drawTask(found);
+      $(".reading").textContent = looking ? reading() : "";
+      if (spoken || news) report(found, spoken?.(), news);
+      spoken = null;
     }
 
-    // The reader changed something: draw it in the next frame, and keep the address up to date.
+    // The reader changed something: draw it in the next frame, and keep the address up to date. Where
+    // `first` is given, it is said of the drawing, before what has become of the losses.
     let writing = 0;
-    function changed() {
+    function changed(first = spoken) {
+      spoken = first;
       clearTimeout(writing);
       writing = setTimeout(async () => history.replaceState(null, "", `#${await toLink(state)}`), 500);
       if (due) return;
       due = true;
       requestAnimationFrame(() => {
-        due = false;
-        draw();
+        if (due) draw();
       });
     }
 
-    async function load(link, note = "") {
+    async function load(link, note = "", kept = []) {
       state = await fromLink(link);
-      past = [];
+      past = kept;
       playing = false;
       race = null;
+      looking = false;
       const { steps } = state;
       state.steps = 0;
       if (steps) advance(steps);
       $(".note").innerHTML = note;
-      if (state.task) showTask();
+      $(".goals").replaceChildren();
+      $(".goals").classList.remove("solved");
+      if (state.task) begin();
       draw();
     }
 
-    function showTask() {
-      $(".note").textContent = $(`[data-task=${state.task}]`).dataset.text;
+    // A task gives its brush, and is to be solved anew.
+    function begin() {
+      const { text, brush, size } = $(`[data-task=${state.task}]`).dataset;
+      solved.delete(state.task);
+      $(".note").textContent = text;
+      $(`[name=brush][value=${brush}]`).checked = true;
+      $("[name=size]").value = size;
     }
 
     function say(text) {
@@ -727,12 +757,10 @@
     }
 
     // For who does not see the boards: what has become of the losses and the mask.
-    function report(before = "") {
-      const found = results();
+    function report(found, first, news) {
       const value = (which) => number((found[which] ?? found.yours).value(state[which]));
       const values = { a: value("a"), b: value("b"), iou: number(found.yours.value("iou")) };
-      const solved = $(".goals").classList.contains("solved") ? words.solved : "";
-      say([before, fill(words.values, values), solved].filter(Boolean).join(". "));
+      say([first, fill(words.values, values), news].filter(Boolean).join(". "));
     }
 
     // ---- The brush
@@ -761,41 +789,59 @@
       changed();
     }
 
-    function begin() {
-      past = [...past.slice(-30), { goal: state.goal, z: state.z, target: state.target, prediction: state.prediction }];
-      stroke = { touched: new Set() };
+    const painting = () => ({ goal: state.goal, z: state.z, target: state.target, prediction: state.prediction });
+    function keep() {
+      past = [...past.slice(-30), painting()];
+    }
+    function takeBack() {
+      Object.assign(state, past.pop());
+      endRace();
     }
 
-    function lookAt(r, c, aloud) {
+    function lookAt(r, c) {
       Object.assign(cursor, { r: clamp(r, 0, SIDE - 1), c: clamp(c, 0, SIDE - 1) });
       const brush = board.yours.querySelector(".brush");
       brush.setAttribute("cx", cursor.c + 0.5);
       brush.setAttribute("cy", cursor.r + 0.5);
       brush.setAttribute("r", radius());
+      looking = true;
+      if (!due) $(".reading").textContent = reading(); // else with the drawing, by its gradients
+    }
+
+    function reading() {
       const i = cursor.r * SIDE + cursor.c;
-      const p = sigmoid(state.z[i]);
-      const slope = (k) => (maps[k]?.[i] ?? 0).toExponential(1).replaceAll("-", "−");
-      const text = fill(words.at, {
-        row: cursor.r + 1, column: cursor.c + 1, p: p.toFixed(2), y: state.goal.y[i], a: slope(0), b: slope(1),
+      const slope = (k) => maps[k][i].toExponential(1).replaceAll("-", "−");
+      return fill(words.at, {
+        row: cursor.r + 1, column: cursor.c + 1, p: sigmoid(state.z[i]).toFixed(2), y: state.goal.y[i],
+        a: slope(0), b: slope(1),
       });
-      $(".reading").textContent = text;
-      if (aloud) say(text);
-      return text;
     }
 
     const place = ({ clientX, clientY }) => {
       const box = board.yours.getBoundingClientRect();
       return [((clientY - box.top) / box.height) * SIDE - 0.5, ((clientX - box.left) / box.width) * SIDE - 0.5];
     };
+    function paint(r, c, way) {
+      keep();
+      stroke = { touched: new Set() };
+      dab(r, c, way);
+    }
+    // A second finger scrolls the page (`touch-action`): what the first has painted is taken back.
+    function cancel() {
+      if (!stroke) return;
+      stroke = null;
+      takeBack();
+      changed();
+    }
     board.yours.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      board.yours.focus({ preventScroll: true });
+      if (!event.isPrimary) cancel();
+      const [r, c] = place(event); // a browser may lend the board touches beside it
+      const inside = Math.min(r, c) >= -0.5 && Math.max(r, c) < SIDE - 0.5;
+      if (!event.isPrimary || event.button !== 0 || !inside) return;
       board.yours.setPointerCapture(event.pointerId);
-      begin();
-      stroke.at = place(event);
-      dab(...stroke.at, mode());
-      lookAt(...stroke.at.map(Math.round));
+      paint(r, c, mode());
+      stroke.at = [r, c];
+      lookAt(Math.round(r), Math.round(c));
     });
     board.yours.addEventListener("pointermove", (event) => {
       const [r, c] = place(event);
@@ -806,9 +852,8 @@
       }
       lookAt(Math.round(r), Math.round(c));
     });
-    for (const end of ["pointerup", "pointercancel"]) {
-      board.yours.addEventListener(end, () => { stroke = null; });
-    }
+    board.yours.addEventListener("pointerup", () => { stroke = null; });
+    board.yours.addEventListener("pointercancel", cancel);
 
     const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const KEYS = { " ": mode, Enter: mode, "+": () => "raise", "=": () => "raise", "-": () => "lower" };
@@ -819,20 +864,24 @@
       event.preventDefault();
       if (move) {
         const far = event.shiftKey ? 5 : 1;
-        lookAt(cursor.r + far * move[0], cursor.c + far * move[1], true);
+        lookAt(cursor.r + far * move[0], cursor.c + far * move[1]);
+        say(reading());
       } else {
-        begin();
-        dab(cursor.r, cursor.c, way());
+        paint(cursor.r, cursor.c, way());
         stroke = null;
-        report(lookAt(cursor.r, cursor.c));
+        lookAt(cursor.r, cursor.c);
+        changed(reading);
       }
     });
-    board.yours.addEventListener("focus", () => lookAt(cursor.r, cursor.c));
+    board.yours.addEventListener("focus", () => {
+      lookAt(cursor.r, cursor.c);
+      if (board.yours.matches(":focus-visible")) say(reading());
+    });
 
     // ---- The controls
 
     const DO = {
-      undo: () => { Object.assign(state, past.pop()); endRace(); },
+      undo: takeBack,
       step: () => { playing = false; advance(1); },
       restart: endRace,
       play: () => {
@@ -855,14 +904,12 @@
     for (const button of $$("[data-do]")) {
       button.addEventListener("click", () => {
         DO[button.dataset.do]();
-        if (button.dataset.do !== "link") report(`${state.steps} ${words.steps}`);
-        changed();
+        if (button.dataset.do !== "link") changed(() => `${state.steps} ${words.steps}`);
       });
     }
     for (const button of $$("[data-take]")) {
       button.addEventListener("click", () => {
-        begin();
-        stroke = null;
+        keep();
         state.z = race[button.dataset.take].seen.z;
         state.prediction = "painted";
         endRace();
@@ -886,8 +933,7 @@
         reach: () => { state.reach = REACHES[value]; },
       }[name];
       if (choose) {
-        if (["target", "prediction"].includes(name)) begin();
-        stroke = null;
+        if (["target", "prediction"].includes(name)) keep();
         choose();
         endRace();
       }
@@ -903,12 +949,14 @@
       }
     });
     page.addEventListener("change", ({ target: { name } }) => {
-      if (name !== "scene") report();
+      if (name !== "scene") changed(() => "");
     });
     for (const button of $$("[data-task]")) {
       button.addEventListener("click", async () => {
         $("[name=scene]").value = "";
-        await load(`${button.dataset.state}&task=${button.dataset.task}`);
+        // Undo brings back what was painted before the task was begun anew.
+        const kept = button.dataset.task === state.task ? [...past, painting()] : [];
+        await load(`${button.dataset.state}&task=${button.dataset.task}`, "", kept);
         say($(".note").textContent);
         changed();
       });

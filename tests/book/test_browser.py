@@ -321,6 +321,29 @@ def test_the_keyboard_reaches(tab, lang: str, selector: str) -> None:
     tab_to(tab(f"{lang}/book/index.html", viewport=SCREEN), selector, 60)
 
 
+# Whether what has the focus, or the box that stands for it, has a ring: a line, or a shadow around.
+RINGED = """() => {
+  const part = document.activeElement;
+  const box = part.matches("[type=radio]") ? part.nextElementSibling
+    : part.closest(".search-box") ?? part;
+  return [part, box].some((each) => {
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(each);
+    return outlineStyle !== "none" && parseFloat(outlineWidth) >= 2
+      || boxShadow !== "none" && !boxShadow.endsWith("inset");
+  });
+}"""
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_each_stop_of_the_tab_key_has_a_ring(tab, lang: str) -> None:
+    view = tab(f"{lang}/book/playground.html", viewport=SCREEN)
+    view.add_style_tag(content="* { transition: none !important }")
+    last = view.locator("article a[href]").last
+    while not last.evaluate("link => link === document.activeElement"):
+        view.keyboard.press("Tab")
+        assert view.evaluate(RINGED), view.evaluate("document.activeElement.outerHTML")
+
+
 def drawing(figure: Locator) -> str:
     """All that a figure with sliders has drawn."""
     return figure.locator("svg").evaluate_all("(all) => all.map((svg) => svg.outerHTML).join()")

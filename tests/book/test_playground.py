@@ -5,6 +5,7 @@ gradient; those of the weight map to SINGLE, for the core's map is float32.
 """
 
 import functools
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
 from scipy import ndimage
 from test_browser import NO_BARRIERS, PHONE, SCREEN, barriers, tab_to, tabs
 from test_site import soup
@@ -357,6 +359,12 @@ def opened(tab: Callable[..., Page], lang: str = "en", link: str = "", **options
     return view
 
 
+def opened_on_phone(tab: Callable[..., Page], lang: str = "en", link: str = "") -> Page:
+    view = tab(f"{lang}/book/playground.html#{link}", viewport=PHONE, has_touch=True)
+    view.evaluate("playground.ready")
+    return view
+
+
 def scenes(site: Path) -> dict[str, tuple[str, str]]:
     """The state and the words of each scene, by its anchor."""
     options = soup(site / "en/book/playground.html").select("[name=scene] [value^=play-]")
@@ -382,10 +390,8 @@ def test_each_chapter_leads_to_a_scene_of_its_own(site: Path) -> None:
         leading = [found for found in links.values() if found]
         assert sorted(anchor for found in leading for anchor in found) == sorted(known)
         assert all(len(found) == 1 for found in leading)
-        first = soup(site / lang / "book" / "index.html").select(
-            "article a[href*='playground.html']"
-        )
-        assert first
+        start = soup(site / lang / "book" / "index.html").find(id="sec-index-start").parent
+        assert start.select("a[href*='playground.html']"), "it is among the places to start"
 
 
 def test_a_scene_shows_what_it_says(tab, site: Path) -> None:
@@ -424,7 +430,7 @@ def test_a_scene_opens_from_a_link_on_the_page_itself(tab) -> None:
 SOLUTIONS: dict[str, tuple[str, list[tuple[slice, slice, float]]]] = {
     "rare": ("target=tiny&prediction=blurred", []),
     "threshold": ("target=discs&prediction=swollen&threshold=0.9", []),
-    "costs": ("target=line&prediction=haze&a=dice&b=tversky&tversky=0.05_0.7", []),
+    "costs": ("target=line&prediction=haze&a=dice&b=tversky&tversky=0.1_0.7", []),
     "margin": ("target=discs&prediction=right", [(slice(2, 12), slice(10, 23), 8.0)]),
     "parted": ("target=discs&prediction=blurred", [(slice(20, 44), slice(32, 33), -1.0)]),
     "forgotten": ("target=discs&prediction=miss&a=ce&b=dice&steps=30", []),
@@ -459,7 +465,89 @@ def test_a_task_can_be_done_and_is_not_done_at_first(tab, script: Page, lang, ta
     solved = opened(tab, lang, f"{link}&task={task}")
     expect(solved.locator(".goals.solved")).to_be_visible()
     assert solved.locator(".goals li:not(.done)").count() == 0
-    expect(solved.locator(f"[data-task={task}]")).to_have_class(re.compile("solved"))
+    done = solved.locator(f"[data-task={task}]")
+    expect(done).to_have_class(re.compile("solved"))
+    lesson = done.get_attribute("data-lesson")
+    assert re.search("[가-힣]" if lang == "ko" else "[a-z]", lesson)
+    expect(solved.locator(".goals")).to_contain_text(lesson)
+
+
+def test_a_price_of_nothing_solves_no_task(tab) -> None:
+    view = opened(tab, link="target=line&prediction=haze&a=dice&b=tversky&tversky=0_1&task=costs")
+    expect(view.locator(".goals .done")).to_have_count(2)
+    expect(view.locator(".goals")).not_to_have_class(re.compile("solved"))
+
+
+@pytest.mark.parametrize(
+    ("task", "brush", "size"),
+    [("rare", "lower", 2), ("margin", "raise", 8), ("parted", "lower", 1)],
+)
+def test_a_task_gives_the_brush_that_it_asks_for(tab, task: str, brush: str, size: int) -> None:
+    view = opened(tab)
+    view.locator("[value=erase] + span").click()
+    view.locator(f"[data-task={task}]").click()
+    expect(view.locator(f"[name=brush][value={brush}]")).to_be_checked()
+    expect(view.locator("[data-shown=size]")).to_have_text(str(size))
+
+
+def test_a_race_solves_its_task_where_it_is_paused(tab) -> None:
+    view = opened(tab)
+    number = view.locator("[data-task=forgotten]")
+    number.click()
+    descent = view.locator(".goals li").last
+    view.locator("[data-do=play]").click()
+    ready = "() => document.querySelectorAll('.goals li.done').length === 4"
+    view.wait_for_function(ready)
+    expect(descent).not_to_have_class("done")
+    expect(number).not_to_have_class(re.compile("solved"))
+    view.locator("[data-do=play]").click()
+    expect(number).to_have_class(re.compile("solved"))
+    expect(view.locator(".goals.solved li")).to_have_count(1)
+    for _ in range(3):  # the number and the panel go on to say the same
+        view.locator("[data-do=step]").click()
+    expect(number).to_have_class(re.compile("solved"))
+    expect(view.locator(".goals.solved li")).to_have_count(1)
+    number.click()
+    expect(number).not_to_have_class(re.compile("solved"))
+    expect(view.locator(".goals li")).to_have_count(5)
+
+
+def test_that_a_task_is_solved_is_said_once(tab) -> None:
+    view = opened(tab)
+    view.locator("[data-task=threshold]").click()
+    view.locator("[name=threshold]").fill("0.9")
+    expect(view.locator(".said")).to_contain_text("Solved")
+    view.locator("[name=size]").fill("5")
+    expect(view.locator(".said")).not_to_contain_text("Solved")
+    expect(view.locator(".goals")).to_contain_text("Solved")
+
+
+def test_a_task_begun_anew_can_be_undone(tab) -> None:
+    view = opened(tab)
+    number = view.locator("[data-task=parted]")
+    number.click()
+    view.mouse.click(**at(view, 5, 5))
+    view.wait_for_timeout(100)
+    painted = colors(view, "yours")
+    number.click()
+    expect(view.locator("[name=prediction]")).to_have_value("blurred")
+    view.locator("[data-do=undo]").click()
+    expect(view.locator("[name=prediction]")).to_have_value("painted")
+    assert (colors(view, "yours") == painted).all()
+    view.locator("[data-task=rare]").click()  # another task begins with nothing behind it
+    expect(view.locator("[name=target]")).to_have_value("tiny")
+    expect(view.locator("[data-do=undo]")).to_be_disabled()
+
+
+def test_a_number_does_not_look_like_the_bound_that_it_is_below(tab, script: Page) -> None:
+    """Cross entropy is 0.0198, which three digits would call 0.020."""
+    y = np.asarray(preset(script, "tiny", "right")[0])
+    z = np.where(y, 5, -4.0)
+    z[np.flatnonzero(y == 0)[:2840]] = -3.875
+    link = link_of(script, "target=tiny&task=rare", z.tolist(), y.tolist())
+    first = opened(tab, link=link).locator(".goals li").first
+    expect(first).to_have_class("done")
+    expect(first).to_contain_text("0.0198 (< 0.02)")
 
 
 def press_until(view: Page, key: str, done: str, presses: int) -> None:
@@ -490,20 +578,40 @@ def test_a_task_is_painted_by_the_keyboard_alone(tab) -> None:
     expect(view.locator(".goals li").first).to_be_visible()
     tab_to(view, "[data-board=yours]", 30)
     expect(view.locator(".keys")).to_be_visible()
-    tab_to(view, "[name=size]", 10)
-    for _ in range(2):
-        view.keyboard.press("ArrowLeft")
-    view.keyboard.press("Shift+Tab")
-    while not view.evaluate("document.activeElement.matches('.board')"):
-        view.keyboard.press("Shift+Tab")
+    expect(view.locator(".keys")).to_be_in_viewport(ratio=1)
+    expect(view.locator(".said")).to_contain_text("row 33, column 33")
     for _ in range(3):
         view.keyboard.press("Shift+ArrowUp")
     expect(view.locator(".said")).to_contain_text("row 18, column 33")
     for _ in range(32):
         view.keyboard.press("ArrowDown")
         view.keyboard.press("-")
+        view.wait_for_timeout(50)
+        if view.locator(".goals.solved").count():
+            break
     expect(view.locator(".goals.solved")).to_be_visible()
     expect(view.locator(".said")).to_contain_text("Solved")
+
+
+def test_a_mouse_is_not_told_of_keys_and_nothing_moves(tab) -> None:
+    view = opened(tab)
+    brush = view.locator("[value=lower] + span")
+    place = brush.bounding_box()
+    view.mouse.click(**at(view, 5, 5))
+    expect(view.locator(".keys")).to_be_hidden()
+    expect(view.locator(".lines")).to_be_visible()
+    view.keyboard.press("ArrowDown")  # which works there, too
+    expect(view.locator(".reading")).to_contain_text("row 7, column 6")
+    expect(view.locator(".keys")).to_be_visible()
+    assert brush.bounding_box() == place
+
+
+def test_the_tab_key_comes_to_all_that_moves_before_the_links_of_the_table(tab) -> None:
+    view = opened(tab)
+    view.locator("[name=threshold]").focus()
+    for selector in ("[name=a]", "[name=b]", "[data-do=play]"):
+        tab_to(view, selector, 4)
+    tab_to(view, ".values a", 6)
 
 
 def test_a_race_is_run_by_the_keyboard_alone(tab) -> None:
@@ -565,6 +673,103 @@ def test_a_brush_raises_lowers_and_takes_back(tab) -> None:
         view.locator("[data-do=undo]").click()
     view.wait_for_timeout(100)
     assert (colors(view, "yours") == before).all()
+    expect(view.locator("[name=prediction]")).to_have_value("blurred")
+    expect(view.locator("[data-do=undo]")).to_be_disabled()
+
+
+def slopes(view: Page) -> list[float]:
+    """Of both losses at the middle of the canvas, from the state that the page is in."""
+    return view.evaluate(
+        """async () => {
+          const { LOSSES, fromLink, prediction } = playground;
+          const state = await fromLink(location.hash.slice(1) || "a=ce&b=dice");
+          return ["a", "b"].map((which) => LOSSES[state[which]]
+            .of(prediction(state.z), state.goal, state.options[state[which]])
+            .gradient(32 * 64 + 32));
+        }"""
+    )
+
+
+def read(text: str) -> list[float]:
+    """The two gradients that are written or spoken of a pixel."""
+    return [float(n.replace("−", "-")) for n in re.findall(r"∂[AB] ([−\d.e]+\d)", text)]
+
+
+def test_the_pixel_is_read_from_what_is_drawn(tab) -> None:
+    """Its gradients are those of the painted prediction, for the eye and for the ear."""
+    view = opened(tab)
+    view.locator("[data-board=yours]").focus()
+    reading, said = view.locator(".reading"), view.locator(".said")
+    before = slopes(view)
+    assert read(reading.inner_text()) == pytest.approx(before, rel=0.06)
+    view.keyboard.press("-")
+    view.wait_for_function("location.hash.includes('prediction=.')")
+    after = slopes(view)
+    assert after != pytest.approx(before, rel=0.3)
+    for words in (reading, said):
+        assert read(words.inner_text()) == pytest.approx(after, rel=0.1)  # logits in eighths
+    view.locator("[data-do=undo]").click()
+    view.wait_for_timeout(100)
+    assert read(reading.inner_text()) == pytest.approx(before, rel=0.06)
+    view.locator("[name=target]").select_option("empty")
+    expect(reading).to_contain_text("p̂ 0.01")
+    view.locator("[data-task=rare]").click()
+    expect(reading).to_have_text("")
+
+
+def touch(view: Page, *fingers: list[tuple[float, float]]) -> None:
+    """Put down one finger after the other, each a list of places; move all; lift all.
+
+    The first moves alone where it has more places than the last.
+    """
+    hand = view.context.new_cdp_session(view)
+
+    def send(kind: str, places: list[tuple[float, float]]) -> None:
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+        hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for count in range(len(fingers)):
+        send("touchStart", [finger[0] for finger in fingers[: count + 1]])
+        if count == 0 and len(fingers[0]) > len(fingers[-1]):
+            send("touchMove", [fingers[0][1]])
+    for places in zip(*(finger[-8:] for finger in fingers), strict=True):
+        send("touchMove", list(places))
+        view.wait_for_timeout(20)
+    send("touchEnd", [])
+    view.wait_for_timeout(200)
+
+
+def up(x: float, y: float, steps: int = 8) -> list[tuple[float, float]]:
+    return [(x, y - 15 * k) for k in range(steps)]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_finger_beside_the_canvas_scrolls_and_paints_nothing(tab, lang: str) -> None:
+    view = opened_on_phone(tab, lang)
+    box = view.locator("[data-board=yours]").bounding_box()
+    assert box["x"] >= 28
+    assert PHONE["width"] - box["x"] - box["width"] >= 28
+    for x in (8, box["x"] - 12, box["x"] - 3, PHONE["width"] - box["x"] + 12):
+        view.evaluate("scrollTo(0, 0)")
+        touch(view, up(x, box["y"] + 250))
+        expect(view.locator("[name=prediction]")).to_have_value("blurred")
+        if x != box["x"] - 3:  # so near to it a browser may take the finger for one on the canvas
+            assert view.evaluate("scrollY") > 50, x
+    view.evaluate("scrollTo(0, 0)")
+    touch(view, up(box["x"] + 100, box["y"] + 250))
+    assert view.evaluate("scrollY") == 0
+    expect(view.locator("[name=prediction]")).to_have_value("painted")
+
+
+def test_two_fingers_scroll_and_take_back_what_the_first_has_painted(tab) -> None:
+    view = opened_on_phone(tab)
+    box = view.locator("[data-board=yours]").bounding_box()
+    x, y = box["x"] + 100, box["y"] + 250
+    touch(view, up(x, y), up(x + 80, y))
+    assert view.evaluate("scrollY") > 50
+    expect(view.locator("[name=prediction]")).to_have_value("blurred")
+    view.evaluate("scrollTo(0, 0)")
+    touch(view, up(x, y, 10), up(x + 80, y))  # the second comes late
     expect(view.locator("[name=prediction]")).to_have_value("blurred")
     expect(view.locator("[data-do=undo]")).to_be_disabled()
 
@@ -666,6 +871,56 @@ def test_a_phone_shows_it_whole(tab, lang: str, link: str) -> None:
     if not link:
         expect(view.locator("[data-board=yours]")).to_be_in_viewport(ratio=1)
         expect(view.locator("[data-task=rare]")).to_be_in_viewport(ratio=1)
+
+
+NAMES = """() => [...document.querySelectorAll(".head select")].flatMap((select) => {
+  const { font, paddingLeft, paddingRight } = getComputedStyle(select);
+  const room = select.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+  const pen = new OffscreenCanvas(1, 1).getContext("2d");
+  pen.font = font;
+  return [...select.options].map((option) => option.text)
+    .filter((name) => pen.measureText(name).width > room);
+})"""
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("size", [PHONE, SCREEN], ids=["phone", "screen"])
+def test_the_name_of_what_is_chosen_is_seen_whole(tab, lang: str, size: dict[str, int]) -> None:
+    view = tab(f"{lang}/book/playground.html", viewport=size)
+    view.evaluate("playground.ready")
+    assert view.evaluate(NAMES) == []
+
+
+def as_seen(part: Locator) -> np.ndarray:
+    """Of a part of the page as it is seen: red, green, blue, from 0 to 1."""
+    return np.asarray(Image.open(io.BytesIO(part.screenshot())).convert("RGB")) / 255
+
+
+def luminance(colour: np.ndarray) -> np.ndarray:
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_line_is_seen_on_both_ends_of_the_gradients(tab, scheme: str) -> None:
+    """Where all is undecided, cross entropy has one end inside the outlines, the other outside."""
+    view = opened(tab, link="a=ce&b=ce&target=discs&prediction=undecided", color_scheme=scheme)
+    board = as_seen(view.locator("[data-board=gradient-a]"))
+    light = luminance(board)
+    side = len(board)
+    inside, outside = (side // 2, side * 19 // 64), (side // 8, side // 8)
+    for end in (inside, outside):
+        line = max(contrast(light.min(), light[end]), contrast(light.max(), light[end]))
+        assert line >= 3
+    red_less_blue = [board[end][0] - board[end][2] for end in (inside, outside)]
+    assert red_less_blue[0] > 0.2
+    assert red_less_blue[1] < -0.2
+    if scheme == "dark":  # where two dark ends would look alike
+        assert min(light[inside], light[outside]) > 0.2
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
