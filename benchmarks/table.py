@@ -29,6 +29,12 @@ TARGETS: dict[tuple[str, str], tuple[float, float | None]] = {
     ("512×512, 20 cells", "weight map"): (1.7, None),
     ("512×512, 100 cells", "weight map"): (8.0, None),
     ("512×512, 400 cells", "weight map"): (60.0, None),
+    ("noise", "signed distance"): (0.67, None),
+    ("blobs", "signed distance"): (0.67, None),
+    ("disc", "signed distance"): (0.67, None),
+    ("one pixel", "signed distance"): (0.67, None),
+    ("2×19×256×512", "boundary"): (10.0, None),
+    ("2×19×256×512", "Hausdorff"): (10.0, None),
 }
 
 HEAD = [

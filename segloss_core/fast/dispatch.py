@@ -73,13 +73,16 @@ def evaluate(formula: Formula, kernel: Kernel | None, pixels: Pixels) -> Tensor:
 def _choose(kernel: Kernel, pixels: Pixels) -> Kernel | None:
     """The kernel of the device where it helps, for a gradient of nothing but the logits."""
     x = pixels.input
-    if not pixels.from_logits or not has_values(x):
+    if not pixels.from_logits or not _is_plain(x):
+        return None
+    helps = _helps_cpu(kernel, pixels)
+    if not (helps or TRITON) or not has_values(x):  # small inputs end before the last, the dearest
         return None
     room = gpu_room(x)
     if room is not None:
         chosen: Kernel | None = room.twin(kernel, pixels)
     else:
-        chosen = kernel if _helps_cpu(kernel, pixels) else None
+        chosen = kernel if helps else None
     if chosen is None:
         return None
     others = [tensor for tensor in pixels.tensors[1:] if tensor is not None]
@@ -120,11 +123,16 @@ def _triton_kernels() -> ModuleType | None:
     return gpu
 
 
-def has_values(x: Tensor) -> bool:
-    """A tensor with values of its own: not compiled, traced, fake or transformed."""
+def _is_plain(x: Tensor) -> bool:
+    """Neither compiled nor traced by torch.jit, which has no plain sizes, and of no subclass."""
     if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter):
         return False
-    if torch.jit.is_tracing() or _is_traced_by_fx():  # type: ignore[attr-defined,no-untyped-call]
+    return not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+
+
+def has_values(x: Tensor) -> bool:
+    """A tensor with values of its own: not compiled, traced, fake or transformed."""
+    if not _is_plain(x) or _is_traced_by_fx():
         return False
     try:
         x.data_ptr()
