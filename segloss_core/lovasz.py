@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .checks import Vector, check_bool, check_count, check_group
 from .fast import HingeBySort, Kernel, SoftmaxByBins, SoftmaxBySort, evaluate
-from .inputs import BINARY_MODES, HUGE, BinaryMode, Pixels, prepare
+from .inputs import BINARY_MODES, BinaryMode, Pixels, prepare
 from .module import LossModule, options_of
 from .overlap import Regions, add_regions, target_size
 from .ranks import ProcessGroup, gather_over_ranks, sum_over_ranks
@@ -73,7 +73,8 @@ def lovasz_hinge_loss(
         z = pixels.logits
         sign = torch.where(z.isnan(), torch.nan, 2 * pixels.labels - 1)  # so the slope is NaN too
         # Even an infinite error times a step of 0 is to be 0.
-        errors = pixels.select(F.hardtanh(1 - z * sign, 0, HUGE))  # eq-lovasz-hinge
+        largest = torch.finfo(z.dtype).max
+        errors = pixels.select(F.hardtanh(1 - z * sign, 0, largest))  # eq-lovasz-hinge
         return errors, errors
 
     # A kernel sorts class by class, a formula all of them at once.

@@ -75,14 +75,13 @@ def _choose(kernel: Kernel, pixels: Pixels) -> Kernel | None:
     x = pixels.input
     if not pixels.from_logits or not _is_plain(x):
         return None
-    helps = _helps_cpu(kernel, pixels)
-    if not (helps or TRITON) or not has_values(x):  # small inputs end before the last, the dearest
+    if not (TRITON or _helps_cpu(kernel, pixels)) or not has_values(x):  # the dearest comes last
         return None
     room = gpu_room(x)
     if room is not None:
         chosen: Kernel | None = room.twin(kernel, pixels)
     else:
-        chosen = kernel if helps else None
+        chosen = kernel if _helps_cpu(kernel, pixels) else None
     if chosen is None:
         return None
     others = [tensor for tensor in pixels.tensors[1:] if tensor is not None]

@@ -286,8 +286,8 @@ def test_addresses_beyond_32_bits(monkeypatch):
     strides = classes * length, length, 1, length, 1, 0, 0, 0, 0
     gpu.launch.launch(
         *(gpu.pixel.softmax.softmax_losses, 1, x, x, y, None, None, None, losses, None),
-        *(*strides, length, 0.0),
-        **{"C": classes, "TILE": classes, "BLOCK": block, "FOCAL": False},
+        *(*strides, length, 0.0, 0.0),
+        **{"C": classes, "TILE": classes, "BLOCK": block, "FOCAL": False, "SMOOTH": False},
     )
     pixels = images * length
     assert farthest == [y.data_ptr() + 8 * (pixels - 1), x.data_ptr() + 4 * (classes * pixels - 1)]
