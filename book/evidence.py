@@ -52,6 +52,12 @@ def losses(task: str) -> list[str]:
     return list(dict.fromkeys(run["loss"] for run in results()["runs"] if run["task"] == task))
 
 
+def names(text: str) -> list[str]:
+    """Tasks and losses of which only scores are read: in one string nobody takes them for files
+    that a notebook has to bring along."""
+    return text.split()
+
+
 def steps(task: str, *names: str) -> list[int]:
     """The numbers of steps after which all these losses were read."""
     each = [

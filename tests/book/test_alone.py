@@ -109,8 +109,8 @@ def test_a_notebook_brings_what_its_code_stands_on(chapter: Path) -> None:
     for lang in LANGUAGES:
         [*setup] = [cell for cell in alone(edition(notebook, lang)).cells if cell.id == "set-up"]
         assert len(setup) == bool(files)
-        # Four photographs are 200 kB of it, the core 65, the results of the experiment the rest.
-        assert all(len(cell.source) < 400_000 for cell in setup), "keep downloads light"
+        # Four photographs are 200 kB of it, the core 60, the results of the experiment the rest.
+        assert all(len(cell.source) < 350_000 for cell in setup), "keep downloads light"
 
 
 def test_needs_follows_modules_packages_and_data() -> None:

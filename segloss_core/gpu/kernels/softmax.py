@@ -121,7 +121,9 @@ def softmax_slopes(
     push *= pixel_weight(weight, class_weight, image, n, label, w_b, w_n, on)
     scale = tl.load(slope).to(tl.float32) * tl.load(factor)
     push *= (1 - smoothing) * scale / (rest + e_own)
-    spread = smoothing / C * scale * pixel_weight(weight, None, image, n, label, w_b, w_n, on)
+    if SMOOTH:
+        spread = pixel_weight(weight, None, image, n, label, w_b, w_n, on)
+        spread *= smoothing / C * scale
     for tile in range(0, C, TILE):
         first = (C - 1) // TILE * TILE - tile  # from the last one back
         c = first + tl.arange(0, TILE)
