@@ -148,36 +148,14 @@ def _data_named_in(source: str) -> dict[str, Path]:
 
 def _data_spelled_in(code: str, modules: Container[str]) -> dict[str, Path]:
     """Of the data in a folder with the name of a module, "module/this.that.json", what a notebook
-    with that module spells: each part of the name is a word in its own code, and the first in a
-    statement that asks the module."""
-    statements = ast.parse(code).body
+    with that module spells: each part of the name is a word in its own code."""
+    words = set(re.findall(r"""["'](\w+)["']""", code))
     files = [path for name in NOTEBOOKS["data"] for path in sorted((ROOT / name).glob("*/*.*.*"))]
-    asked: dict[str, set[str]] = {}
-    for module in {path.parent.name for path in files if path.parent.name in modules}:
-        asking = [part for part in statements if _names(part) & _from(module, statements)]
-        asked[module] = set().union(*map(_words, asking))
-    words = set().union(*map(_words, statements))
     return _by_place(
         path
         for path in files
-        if path.stem.partition(".")[0] in asked.get(path.parent.name, ())
-        and words.issuperset(path.stem.split("."))
+        if path.parent.name in modules and words.issuperset(path.stem.split("."))
     )
-
-
-def _words(code: ast.AST) -> set[str]:
-    nodes = ast.walk(code)
-    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-
-
-def _names(code: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(code) if isinstance(n, ast.Name)}
-
-
-def _from(module: str, statements: Iterable[ast.stmt]) -> set[str]:
-    """The names by which code asks a module: its own, and those imported from it."""
-    imports = [s for s in statements if isinstance(s, ast.ImportFrom) and s.module == module]
-    return {module, *(alias.asname or alias.name for s in imports for alias in s.names)}
 
 
 def _named(path: Path, source: str) -> list[Path]:
