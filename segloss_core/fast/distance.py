@@ -26,12 +26,6 @@ NEAR = 32
 # Pixels whose envelopes are found at once: more take memory, fewer take calls.
 ENVELOPES = 2**22
 
-# Lines of a mask are swept in tiles of so many bytes and so many lines, which stay in a cache.
-SWEEP, NARROW = 2**18, 256
-
-# So many lines a sweep passes over at once, where all of them lie too high.
-STRIP = 8
-
 Slices = tuple[slice, ...]
 
 
@@ -185,78 +179,3 @@ def _envelope(lines: Tensor, step: float) -> Tensor:
     lowest = vertex.gather(0, begun[:size] - 1)
     gap = (step * (ranks[:size] - lowest)).square_()
     return lines.gather(0, lowest).add_(gap.to(lines.dtype))
-
-
-def squared_to_nearest(places: Tensor, steps: Sequence[float], half: float) -> Tensor:
-    """Squared distances (K, *) to the nearest place, `half` a pixel less along each dimension.
-
-    The pixels of a mask are mostly near its edge, so that here a sweep that skips what cannot
-    matter is faster than envelopes.
-    """
-    found = torch.empty_like(places, dtype=torch.float32)
-    for squared, image in zip(found, places, strict=True):
-        nearest = torch.zeros_like(image, dtype=torch.float32).masked_fill_(~image, math.inf)
-        if steps and image.any():
-            nearest = _along_lines(nearest, math.inf).sub_(half).clamp_(min=0).mul_(steps[0])
-            nearest.mul_(nearest)
-            for axis, step in enumerate(steps[1:], 1):
-                nearest = _in_tiles(nearest, axis, step, half)
-        squared.copy_(nearest)
-    return found
-
-
-def _in_tiles(lines: Tensor, axis: int, step: float, half: float) -> Tensor:
-    """With what lies on other lines along `axis`, near ones first, as far as it can matter.
-
-    A tile looks at the lines offset by offset, and is done when none as far off could lower its
-    largest value. On the way there it passes over strips that all lie too high.
-    """
-    size, shape = lines.shape[axis], lines.shape
-    if size == 1:
-        return lines
-    lines = lines.reshape(math.prod(shape[:axis]), size, math.prod(shape[axis + 1 :]))
-    best, edge = lines.clone(), STRIP * math.ceil((size - 1) / STRIP)
-    width = size if size <= NEAR else min(size, NARROW)
-    height = max(1, SWEEP // (width * lines.shape[2] * lines.itemsize))
-    for rows, found in zip(torch.split(lines, height), torch.split(best, height), strict=True):
-        beyond = rows.new_full((len(rows), edge, rows.shape[2]), math.inf)
-        padded = torch.cat([beyond, rows, beyond, beyond[:, : -size % STRIP]], 1)
-        lowest = padded.amin(0).view(-1, STRIP * rows.shape[2]).amin(1).tolist()
-        for start in range(0, size, width):
-            tile = found[:, start : start + width]
-            _sweep_tile(tile, padded, lowest, edge + start, size - 1, step, half)
-    return best.view(shape)
-
-
-def _sweep_tile(
-    best: Tensor,
-    padded: Tensor,
-    lowest: Sequence[float],
-    start: int,
-    margin: int,
-    step: float,
-    half: float,
-) -> None:
-    """Of the lines on both sides, at most `margin` off; `lowest` are the minima of their strips."""
-    width, near, worst = best.shape[1], torch.empty_like(best), best.amax().item()
-    for nearest in range(1, margin + 1, STRIP):
-        gap = ((nearest - half) * step) ** 2
-        if worst <= gap:
-            return
-        ends = start - nearest - STRIP + 1, start + nearest
-        sides = [
-            sign
-            for sign, at in zip((-1, 1), ends, strict=True)
-            if min(lowest[at // STRIP : (at + width + STRIP - 2) // STRIP + 1]) + gap < worst
-        ]
-        if not sides:
-            continue
-        for offset in range(nearest, min(nearest + STRIP, margin + 1)):
-            gap = ((offset - half) * step) ** 2
-            beside = [padded.narrow(1, start + sign * offset, width) for sign in sides]
-            if len(beside) == 2:
-                torch.minimum(*beside, out=near).add_(gap)
-            else:
-                torch.add(beside[0], gap, out=near)
-            torch.minimum(best, near, out=best)
-        worst = best.amax().item()

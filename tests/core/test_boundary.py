@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_distance import elements
 
 import segloss_core as core
-from segloss_core.fast import distance
+from segloss_core.fast import sides
 
 SQUARE = torch.zeros(1, 5, 5, dtype=torch.long)
 SQUARE[:, 1:4, 1:4] = 1
@@ -18,12 +18,19 @@ SPACINGS = [None, [2.0, 0.5, 1.0], [0.3, 1.0, 5.0]]
 CONVENTIONS = ["edge", "centre", "kervadec"]
 
 
-@pytest.fixture(params=["kernel", "small tiles", "formula"])
+KERNELS = {
+    "kernel": {},
+    "small tiles": {"SWEEP": 24, "STRIP": 2, "NARROW": 3, "FEW": 100},
+    "32 bits": {"SHORT": 3, "FEW": 100},
+    "few lines": {"FEW": 1},
+}
+
+
+@pytest.fixture(params=[*KERNELS, "formula"])
 def transform(request, monkeypatch):
-    if request.param == "small tiles":
-        for name, value in (("SWEEP", 24), ("STRIP", 2), ("NEAR", 2), ("NARROW", 3)):
-            monkeypatch.setattr(distance, name, value)
-    elif request.param == "formula":
+    for name, value in KERNELS.get(request.param, {}).items():
+        monkeypatch.setattr(sides, name, value)
+    if request.param == "formula":
         monkeypatch.setattr("segloss_core.geometry.on_cpu", lambda x: False)
         monkeypatch.setattr("segloss_core.geometry.TILE", 100)
 
