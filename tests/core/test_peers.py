@@ -736,6 +736,20 @@ def test_monai_agrees_on_means_of_classes_and_images_with_void_pixels(monai_metr
         same(measure(pred, target, **ours), metric.aggregate().squeeze())
 
 
+def test_the_chapter_says_which_measure_is_which(monai_metrics, torchmetrics):
+    """Each row of its table is an equation."""
+    text = CHAPTER.with_name("13_boundary.ipynb").read_text(encoding="utf-8")
+    rows = set(re.findall(r"\| (\w+) `(\w+)\((.*?)\)` \| `(\w+_\w+)\((.*?)\)` \|", text))
+    assert len(rows) == 4
+    pred, target = blots(3, 1, 12, 12)
+    for package, their_name, their_options, our_name, our_options in rows:
+        module = {"MONAI": monai_metrics, "torchmetrics": torchmetrics}[package]
+        theirs = partial(getattr(module, their_name), pred, target, **WITH_BACKGROUND)
+        ours = partial(getattr(core, our_name), pred, target)
+        our_value = eval(f"ours({our_options})", {"ours": ours})
+        same(our_value, eval(f"theirs({their_options})", {"theirs": theirs}).mean())
+
+
 @pytest.mark.parametrize("spacing", [None, [2.0, 0.5]])
 @pytest.mark.parametrize("seed", range(3))
 def test_torchmetrics_agrees_on_hausdorff_distances_of_squares(torchmetrics, spacing, seed):
