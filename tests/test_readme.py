@@ -82,12 +82,12 @@ def test_every_loss_has_its_row(readme: str) -> None:
 def test_what_is_said_of_other_packages_is_asserted(readme: str) -> None:
     """Every trap in the table is a test, and every package has the version it was tested with."""
     peers = (ROOT / "tests" / "core" / "test_peers.py").read_text(encoding="utf-8")
-    traps = {trap for row in rows(readme) for trap in re.findall(r"`([a-g]\d+)`", row[-1])}
+    traps = {trap for row in rows(readme) for trap in re.findall(r"`([a-h]\d+)`", row[-1])}
     assert len(traps) >= 12
     assert [trap for trap in traps if f"def test_trap_{trap}_" not in peers] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = dict(name.split("==") for name in project["dependency-groups"]["peers"])
-    for package in ("kornia", "monai", "segmentation_models_pytorch"):
+    for package in ("kornia", "monai", "segmentation_models_pytorch", "torchmetrics"):
         version = pinned[package]
         assert re.search(rf"{package}\]\([^)]*\)\s{re.escape(version)}\D", readme, re.I), package
 

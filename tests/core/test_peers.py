@@ -6,6 +6,8 @@ release that mends a trap shows here.
 
 import json
 import re
+import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,6 +50,20 @@ def nnunet():
     names["dice"] = {"batch_dice": True, "smooth": 0, "ddp": False}
     names["softmax"] = lambda z: z.softmax(1)
     return SimpleNamespace(**names)
+
+
+@pytest.fixture
+def monai_metrics():
+    """Without its warnings of empty masks, and of an argument that it gives to itself."""
+    metrics = pytest.importorskip("monai.metrics")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"the .* is all 0|monai\.metrics\.utils get_mask_edges")
+        yield metrics
+
+
+@pytest.fixture(scope="module")
+def torchmetrics():
+    return pytest.importorskip("torchmetrics.functional.segmentation")
 
 
 def data(mode, seed=0, B=2, C=3, size=6):
@@ -630,3 +646,237 @@ def test_monai_agrees_on_hausdorff_loss(monai):
     z = 4 * pred - 2
     theirs = monai.HausdorffDTLoss(sigmoid=True, include_background=True)(z, target)
     same(core.hausdorff_loss(z, target), theirs)
+
+
+# ---- measures of surfaces ----
+
+WITH_BACKGROUND = {"include_background": True}
+
+
+def blots(*shape, seed=0):
+    """Two masks (B, 1, *) as integers, full of holes and cut off by the image."""
+    g = torch.Generator().manual_seed(seed)
+    target = torch.rand(shape, generator=g) < 0.4
+    return (target ^ (torch.rand(shape, generator=g) < 0.1)).long(), target.long()
+
+
+def row(*pixels):
+    """A mask (1, 1, 1, N)."""
+    return torch.tensor([[[pixels]]])
+
+
+def squares(*shape):
+    """Two squares of 2 by 2 pixels (1, 1, *), 3 apart along the last axis."""
+    pred, target = torch.zeros(2, 1, 1, *shape, dtype=torch.long)
+    target[..., 1:3, 1:3] = 1
+    pred[..., 1:3, 4:6] = 1
+    return pred, target
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((12, 17), None),
+        ((12, 17), [2.0, 0.5]),
+        ((5, 6, 7), None),
+        ((5, 6, 7), [2.0, 0.5, 1.0]),
+        ((5, 6, 7), [0.3, 0.3, 0.3]),  # four voxels are within 1.2, however they are rounded
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_monai_agrees_on_surfaces(monai_metrics, shape, spacing, seed):
+    """With the options by which it is symmetric and counts pixels."""
+    pred, target = blots(3, 1, *shape, seed=seed)
+    ours = {"spacing": spacing, "reduction": "none"}
+    theirs = {"spacing": spacing, **WITH_BACKGROUND}
+    for percentile in (100, 95, 50):
+        same(
+            core.hausdorff_distance(pred, target, percentile=percentile, **ours),
+            monai_metrics.compute_hausdorff_distance(pred, target, percentile=percentile, **theirs),
+        )
+    same(
+        core.average_surface_distance(pred, target, **ours),
+        monai_metrics.compute_average_surface_distance(pred, target, symmetric=True, **theirs),
+    )
+    for tolerance in (0, 0.6, 1.2):
+        same(
+            core.surface_dice(pred, target, tolerance=tolerance, **ours),
+            monai_metrics.compute_surface_dice(pred, target, [tolerance], **theirs),
+        )
+
+
+@pytest.mark.parametrize("classes", ["present", "all"])
+def test_monai_agrees_on_means_of_classes_and_images_with_void_pixels(monai_metrics, classes):
+    """Class 2 is in neither mask of the first image, and does not count there; where it is but
+    predicted, it counts as one of all."""
+    g = torch.Generator().manual_seed(0)
+    target = torch.randint(3, (3, 9, 12), generator=g)
+    pred = torch.where(torch.rand(3, 9, 12, generator=g) < 0.2, 1, target)
+    pred[0].clamp_(max=1)
+    target[0].clamp_(max=1)
+    if classes == "all":
+        pred[0, 0, :2] = 2
+    target[:, 2:5, 3:6] = 3  # void
+    pred_maps, target_maps = (F.one_hot(x, 4).movedim(-1, 1) for x in (pred, target))
+    ours = {"num_classes": 3, "classes": classes, "ignore_index": 3, **MULTI}
+    theirs = {"ignore_index": 3, **WITH_BACKGROUND}
+    for measure, metric in (
+        (core.hausdorff_distance, monai_metrics.HausdorffDistanceMetric(**theirs)),
+        (
+            core.average_surface_distance,
+            monai_metrics.SurfaceDistanceMetric(symmetric=True, **theirs),
+        ),
+        (
+            partial(core.surface_dice, tolerance=1),
+            monai_metrics.SurfaceDiceMetric([1.0] * 4, **theirs),
+        ),
+    ):
+        metric(pred_maps, target_maps)
+        same(measure(pred, target, **ours), metric.aggregate().squeeze())
+
+
+def test_the_chapter_says_which_measure_is_which(monai_metrics):
+    """Each row of its table is an equation."""
+    text = CHAPTER.with_name("13_boundary.ipynb").read_text(encoding="utf-8")
+    row = r"\| (MONAI|torchmetrics) `(\w+)\((.*?)\)` \| `(\w+_\w+)\((.*?)\)` \|"
+    rows = set(re.findall(row, text))
+    assert len(rows) == 4
+    modules = {
+        "MONAI": monai_metrics,
+        "torchmetrics": pytest.importorskip("torchmetrics.segmentation"),
+    }
+    pred, target = blots(3, 1, 12, 12)
+    for package, metric, their_options, measure, our_options in rows:
+        theirs = partial(getattr(modules[package], metric), **WITH_BACKGROUND)
+        ours = partial(getattr(core, measure), pred, target)
+        their_values = eval(f"theirs({their_options})", {"theirs": theirs})(pred, target)
+        same(eval(f"ours({our_options})", {"ours": ours}), their_values.mean())
+
+
+@pytest.mark.parametrize("spacing", [None, [2.0, 0.5]])
+@pytest.mark.parametrize("seed", range(3))
+def test_torchmetrics_agrees_on_hausdorff_distances_of_squares(torchmetrics, spacing, seed):
+    pred, target = blots(3, 2, 12, 12, seed=seed)
+    theirs = torchmetrics.hausdorff_distance(
+        pred, target, num_classes=2, spacing=spacing, **WITH_BACKGROUND
+    )
+    options = {"mode": "multilabel", "spacing": spacing, "reduction": "none"}
+    same(core.hausdorff_distance(pred, target, **options), theirs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((12, 17), None), ((12, 17), [2.0, 0.5]), ((5, 6, 7), [2.0, 0.5, 1.0])]
+)
+def test_scipy_agrees_on_hausdorff_distances(shape, spacing):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    directed = pytest.importorskip("scipy.spatial.distance").directed_hausdorff
+    pred, target = blots(1, *shape)
+    size = torch.tensor(spacing or [1.0] * len(shape))
+    a, b = (
+        torch.from_numpy(x & ~ndimage.binary_erosion(x)).nonzero() * size
+        for x in (pred[0].bool().numpy(), target[0].bool().numpy())
+    )
+    farthest = max(directed(a, b)[0], directed(b, a)[0])
+    ours = core.hausdorff_distance(pred, target, spacing=spacing)
+    same(ours, torch.tensor(farthest))
+
+
+def eroded_boundary_iou(pred, target, width):
+    """As the authors of the boundary IoU compute it: by squares, with nothing beyond the image."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    square = ndimage.generate_binary_structure(2, 2)
+    one, other = (
+        x & ~ndimage.binary_erosion(x, square, iterations=width)
+        for x in (pred.bool().numpy(), target.bool().numpy())
+    )
+    return torch.tensor((one & other).sum() / (one | other).sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_authors_agree_on_boundary_ious_of_one_pixel(seed):
+    pred, target = blots(1, 12, 17, seed=seed)
+    same(core.boundary_iou(pred, target, width=1), eroded_boundary_iou(pred[0], target[0], 1))
+
+
+def test_trap_h53_an_image_is_not_always_square(torchmetrics):
+    """theirs takes the height for the width where it writes down distances."""
+    theirs = partial(torchmetrics.hausdorff_distance, num_classes=1, **WITH_BACKGROUND)
+    for shape in ((11, 11), (10, 11), (11, 10), (2, 10, 11)):
+        assert core.hausdorff_distance(*squares(*shape)) == 3
+    assert theirs(*squares(11, 11)) == 3
+    assert theirs(*squares(10, 11)) == 6
+    with pytest.raises(IndexError, match="out of bounds"):
+        theirs(*squares(11, 10))
+    with pytest.raises(ValueError, match="rank 2"):
+        theirs(*squares(2, 11, 11))
+
+
+def test_trap_h54_a_missed_object_is_infinitely_far(monai_metrics):
+    """Of two images with one pixel each, in one of which it is missed."""
+    target, pred = row(0, 1, 0).repeat(2, 1, 1, 1), torch.cat([row(1, 0, 0), row(0, 0, 0)])
+    for percentile, mean in ((None, torch.inf), (95, 1), (100, 1)):
+        metric = monai_metrics.HausdorffDistanceMetric(percentile=percentile, **WITH_BACKGROUND)
+        each = metric(pred, target)
+        assert each[0] == 1
+        assert each[1].isinf() if percentile is None else each[1].isnan()
+        assert metric.aggregate() == mean
+        assert core.hausdorff_distance(pred, target, percentile=percentile or 100).isinf()
+
+
+def test_trap_h55_a_mask_rightly_left_empty_does_not_count(monai_metrics, torchmetrics):
+    target, pred = row(0, 1, 0).repeat(2, 1, 1, 1), row(1, 0, 0).repeat(2, 1, 1, 1)
+    target[1], pred[1] = 0, 0
+    assert core.hausdorff_distance(pred, target) == 1
+    assert core.hausdorff_distance(pred, target, reduction="none").tolist() == [[1], [0]]
+    theirs = monai_metrics.compute_hausdorff_distance(pred, target, **WITH_BACKGROUND)
+    assert theirs[0] == 1
+    assert theirs[1].isnan()
+    with pytest.raises(RuntimeError, match="numel"):
+        torchmetrics.hausdorff_distance(pred, target, num_classes=1, **WITH_BACKGROUND)
+
+
+def test_trap_h56_a_mask_in_floats_is_a_mask(torchmetrics):
+    """theirs takes it for the scores of one class, which every pixel then is of."""
+    pred, target = (x.float() for x in squares(11, 11))
+    theirs = torchmetrics.hausdorff_distance(pred, target, num_classes=1, **WITH_BACKGROUND)
+    assert theirs == 0
+    assert core.hausdorff_distance(pred, target) == 3
+
+
+def test_trap_h57_percentile_0_is_the_smallest_distance(monai_metrics):
+    pred, target = row(1, 1, 1), row(1, 0, 0)
+    theirs = monai_metrics.compute_hausdorff_distance(pred, target, percentile=0, **WITH_BACKGROUND)
+    assert theirs == 2
+    assert core.hausdorff_distance(pred, target, percentile=0) == 0
+
+
+def test_trap_h58_an_average_distance_counts_what_is_missed(monai_metrics):
+    """theirs goes by default from the prediction to the target alone."""
+    pred, target = row(1, 0, 0, 0, 0), row(1, 0, 0, 0, 1)
+    theirs = partial(monai_metrics.compute_average_surface_distance, **WITH_BACKGROUND)
+    assert theirs(pred, target) == 0
+    expected = torch.tensor(4 / 3)  # (0 + 0 + 4) of 3 pixels
+    same(core.average_surface_distance(pred, target), expected)
+    same(theirs(pred, target, symmetric=True).squeeze(), expected)
+
+
+def test_trap_h59_a_surface_is_its_pixels_not_the_line_between_them(monai_metrics):
+    """With use_subvoxels theirs adds up lengths of lines that cut the corners."""
+    pred, target = row(0, 1, 1, 1, 1), row(0, 1, 1, 0, 0)
+    theirs = partial(monai_metrics.compute_surface_dice, class_thresholds=[1], **WITH_BACKGROUND)
+    expected = torch.tensor(5 / 6)  # of 4 pixels and 2 one is 2 off
+    same(core.surface_dice(pred, target, tolerance=1), expected)
+    same(theirs(pred, target).squeeze(), expected)
+    corner = 0.5**0.5  # both lines have four; between them 3 + 3 and 1 + 1, and two corners are off
+    lines = theirs(pred, target, use_subvoxels=True).squeeze()
+    same(lines, torch.tensor(1 - 2 * corner / (8 * corner + 8)))
+
+
+def test_trap_h60_a_band_is_as_wide_in_every_direction():
+    """The centre of 5 by 5 pixels is 1.5 √2 from a corner that is missing, more than 2."""
+    target = torch.ones(1, 5, 5, dtype=torch.long)
+    pred = target.clone()
+    pred[0, 0, 0] = 0
+    same(core.boundary_iou(pred, target, width=2), torch.tensor(23 / 24))
+    same(eroded_boundary_iou(pred[0], target[0], 2), torch.tensor(23 / 25))
