@@ -288,7 +288,7 @@ def _to_other_side(mask: Tensor, grid: Grid, half: float) -> Tensor:
     elif mask.numel():
         for axis, step in enumerate(grid.steps, 1):
             squared = _min_plus(squared, side, axis, step, half)
-    return squared.sqrt().reshape(mask.shape)
+    return squared.sqrt_().reshape(mask.shape)
 
 
 def _min_plus(squared: Tensor, side: Tensor, axis: int, step: float, half: float) -> Tensor:

@@ -32,18 +32,17 @@ def squared_to_other_side(masks: Tensor, steps: Sequence[float], half: float) ->
 
     Equal steps are counted in pixels, or in half pixels, whose squares are whole numbers.
     """
-    found = torch.empty_like(masks, dtype=torch.float32)
     whole = len(set(steps)) == 1
     unit = steps[0] * (0.5 if half else 1) if whole else 1
+    found = torch.full_like(masks, math.inf, dtype=torch.float32)
     for squared, mask in zip(found, masks, strict=True):
-        squared.fill_(math.inf)
         for axis, step in enumerate(steps):
             own = _along_line(mask, axis, step / unit, half)
-            if axis:
-                _across_lines(squared, own, axis, step / unit, half, whole)
-            else:
+            if axis == 0:
                 squared.copy_(own)
-    return found.mul_(unit**2)
+            else:
+                _across_lines(squared, own, axis, step / unit, half, whole)
+    return found if unit == 1 else found.mul_(unit**2)
 
 
 def _along_line(mask: Tensor, axis: int, step: float, half: float) -> Tensor:
@@ -98,14 +97,12 @@ def _from_known(
         torch.minimum(best, near, out=best)
 
 
-def _sweep(
-    lines: Tensor, best: Tensor, width: int, step: float, half: float, whole: bool
-) -> None:
+def _sweep(lines: Tensor, best: Tensor, width: int, step: float, half: float, whole: bool) -> None:
     """Over the lines on both sides of each tile, near ones first, as far as they can matter."""
     size, worst = lines.shape[1], best.amax().item()
     short = whole and worst <= SHORT  # swept in less than half the time
-    gaps = ((max(k - half, 0) * step) ** 2 for k in range(size))
-    gaps = [int(gap) if short else gap for gap in takewhile(lambda gap: gap < worst, gaps)]
+    squares = ((max(k - half, 0) * step) ** 2 for k in range(size))
+    gaps = [int(x) if short else x for x in takewhile(lambda x: x < worst, squares)]
     edge = STRIP * math.ceil((len(gaps) - 1) / STRIP)
     padded = lines.new_full(
         (len(lines), size + 2 * edge + -size % STRIP, lines.shape[2]),
