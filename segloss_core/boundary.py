@@ -73,7 +73,7 @@ def boundary_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     inside = regions(pixels.labels, pixels.valid, mode, pixels.classes)
     phi = _distance(pixels, inside, distance, spacing, convention)
-    phi = torch.where(phi.isinf(), phi.sign(), phi)
+    phi = phi.nan_to_num(torch.nan, 1, -1)  # without an edge
     costs = phi * pixels.probabilities  # eq-boundary
     return _mean_of_classes(
         costs, inside, pixels, classes, weight, per_image, reduction, process_group
@@ -142,13 +142,13 @@ def hausdorff_loss(
     pixels = prepare(input, target, mode, from_logits, ignore_index, mask)
     exponent = check_positive("exponent", exponent)
     inside = regions(pixels.labels, pixels.valid, mode, pixels.classes)
-    to_target = _distance(pixels, inside, distance, spacing, "centre").abs()
+    to_target = _distance(pixels, inside, distance, spacing, "centre")
     p, y = pixels.probabilities, inside.to(pixels.dtype) if pixels.has_ids else pixels.labels
     predicted = regions(p.detach(), pixels.valid, mode, pixels.classes)
-    to_predicted = _distance(pixels, predicted, None, spacing, "centre").abs()
-    without_edge, errors = to_target.isinf(), (p - y).abs()
-    d_p, d_y = (torch.where(d.isinf(), 0, d) ** exponent for d in (to_predicted, to_target))
-    costs = torch.where(without_edge, errors, errors**2 * (d_p + d_y))  # eq-hausdorff
+    to_predicted = _distance(pixels, predicted, None, spacing, "centre")
+    d_p, d_y = (d.nan_to_num(torch.nan, 0, 0).abs() ** exponent for d in (to_predicted, to_target))
+    errors = (p - y).abs()
+    costs = torch.where(to_target.isinf(), errors, errors**2 * (d_p + d_y))  # eq-hausdorff
     return _mean_of_classes(
         costs, inside, pixels, classes, weight, per_image, reduction, process_group
     )

@@ -268,9 +268,8 @@ def signed_map(inside: Tensor, valid: Tensor | None, grid: Grid, convention: str
     to_inside = to_outside = _to_other_side(inside, grid, half)
     if valid is not None:
         to_outside = _to_other_side(~inside & valid, grid, half)
-    if convention == "kervadec":
-        to_outside = to_outside - 1
-    phi = torch.where(inside, -to_outside, to_inside)
+    shift = 1 if convention == "kervadec" else 0
+    phi = torch.where(inside, shift - to_outside, to_inside)
     return phi if valid is None else torch.where(valid, phi, 0)
 
 
@@ -282,13 +281,13 @@ def distance_to(places: Tensor, grid: Grid, half: float = 0) -> Tensor:
 def _to_other_side(mask: Tensor, grid: Grid, half: float) -> Tensor:
     """Distances (B, C, N) from every pixel to the nearest one that is not on its side of a mask."""
     side = mask.reshape(mask.shape[0] * mask.shape[1], *grid.shape)
-    squared = torch.full_like(side, torch.inf, dtype=torch.float32)
     if on_cpu(mask) and mask.numel():
-        squared = squared_to_other_side(side, grid.steps, half)
-    elif mask.numel():
+        return squared_to_other_side(side, grid.steps, half).sqrt_().reshape(mask.shape)
+    squared = torch.full_like(side, torch.inf, dtype=torch.float32)
+    if mask.numel():
         for axis, step in enumerate(grid.steps, 1):
             squared = _min_plus(squared, side, axis, step, half)
-    return squared.sqrt_().reshape(mask.shape)
+    return squared.sqrt().reshape(mask.shape)
 
 
 def _min_plus(squared: Tensor, side: Tensor, axis: int, step: float, half: float) -> Tensor:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 def total(x: Tensor) -> Tensor:
     """The sum over the pixels: (B, C). Torch adds pairwise, so it costs no digits here."""
-    return x.sum(-1).to(sum_dtype(x))
+    dtype = torch.int32 if x.dtype == torch.bool else None  # torch copies a mask to this type
+    return x.sum(-1, dtype=dtype).to(sum_dtype(x))
 
 
 def sum_by_class(x: Tensor, labels: Tensor, classes: int) -> Tensor:

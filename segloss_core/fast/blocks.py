@@ -49,7 +49,7 @@ class Block:
     def logits(self) -> Tensor:
         """(b, C, n), finite under void."""
         x = self.pixels.input[self.at]
-        return x if self.valid is None or x.sum().isfinite() else torch.where(self.valid, x, 0)
+        return x if self.valid is None or math.isfinite(x.sum()) else torch.where(self.valid, x, 0)
 
     @property
     def centred(self) -> Tensor:
@@ -83,15 +83,16 @@ class Block:
         """`x` on valid pixels and 0 on void ones, whatever `x` holds there."""
         if self.valid is None or self.keep is None:
             return x
-        return x * self.keep if x.sum().isfinite() else torch.where(self.valid, x, 0)
+        return x * self.keep if math.isfinite(x.sum()) else torch.where(self.valid, x, 0)
 
     def own_images(self, x: Tensor) -> Tensor:
         """The rows of these images of a tensor (B, ...), or the one row for all of them."""
         return x[self.at[0]] if len(x) > 1 else x
 
 
-def blocks(pixels: Pixels) -> Iterator[Block]:
-    size = BLOCK[pixels.mode] * torch.get_num_threads()  # each takes its share of a block
+def blocks(pixels: Pixels, parts: int = 1) -> Iterator[Block]:
+    """In so many parts each, where a kernel has many temporaries."""
+    size = BLOCK[pixels.mode] // parts * torch.get_num_threads()  # each takes its share of a block
     return (Block(pixels, at) for at in block_slices(pixels.input.shape, size))
 
 

@@ -43,9 +43,11 @@ class FocalForm(Kernel):
         divisor = float(pixels.valid_total() if self.divisor is None else self.divisor)
         factor = 1 / divisor if divisor > 0 else 0.0
         gradient = torch.empty_like(pixels.input) if differentiable else None
-        of_block = self._softmax if pixels.mode == "multiclass" else self._sigmoid
+        of_block, parts = self._sigmoid, 2
+        if pixels.mode == "multiclass":
+            of_block, parts = self._softmax, 1
         total = 0.0
-        for block in blocks(pixels):
+        for block in blocks(pixels, parts):
             slopes = None if gradient is None else gradient[block.at]
             total += of_block(block, factor, slopes).item()
         return pixels.input.new_full((), total * factor), gradient
@@ -57,12 +59,12 @@ class FocalForm(Kernel):
         """The sum of the losses; into `slopes` go theirs times the factor."""
         sign = torch.rsub(block.labels, 1, alpha=2)  # 1 where y = 0, -1 where y = 1
         z = block.logits * sign  # the logit of q
-        q = z.sigmoid()
+        q = torch.sigmoid(z, out=slopes)
         p = 1 - q
         # -log p is max(z, 0) - log(max(p, q)), for log1p takes as long as three logarithms. What
         # rounding took from p is (1 - p) - q.
         losses = z.clamp_(0, HUGE if self.gamma > 0 else None)
-        losses.sub_(torch.maximum(p, q).log_()).sub_(1 - p).add_(q)
+        losses.sub_(torch.maximum(p, q).log_()).sub_((1 - p).sub_(q))
         weight = block.weight
         if self.pair is not None:
             low, high = (block.own_images(w) if w.ndim == 3 else w for w in self.pair)
@@ -70,13 +72,13 @@ class FocalForm(Kernel):
             weight = own if weight is None else own.mul_(weight)
         if self.gamma > 0:
             power = q**self.gamma  # eq-focal-grad
-            q = p.mul_(losses).mul_(self.gamma).add_(q).mul_(power)
+            q.add_(p.mul_(losses).mul_(self.gamma)).mul_(power)
             losses.mul_(power)
         if weight is not None:
             losses.mul_(weight)
             sign.mul_(weight)
         if slopes is not None:
-            torch.mul(q, sign.mul_(factor), out=slopes)
+            slopes.mul_(sign.mul_(factor))
         return losses.sum()
 
     def _softmax(self, block: Block, factor: float, slopes: Tensor | None) -> Tensor:
@@ -117,4 +119,4 @@ class FocalForm(Kernel):
                 slopes.scatter_add_(1, label, -push)
         total = losses.sum()
         # An infinite loss of a void pixel times 0 is NaN.
-        return total if total.isfinite() else block.select(losses).sum()
+        return total if math.isfinite(total) else block.select(losses).sum()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import product, takewhile
 
 import torch
 from torch import Tensor
@@ -35,34 +35,40 @@ def squared_to_other_side(masks: Tensor, steps: Sequence[float], half: float) ->
     whole = len(set(steps)) == 1
     unit = steps[0] * (0.5 if half else 1) if whole else 1
     found = torch.full_like(masks, math.inf, dtype=torch.float32)
-    for squared, mask in zip(found, masks, strict=True):
-        for axis, step in enumerate(steps):
-            own = _along_line(mask, axis, step / unit, half)
-            if axis == 0:
-                squared.copy_(own)
-            else:
-                _across_lines(squared, own, axis, step / unit, half, whole)
+    count = max(1, SWEEP // max(1, found[0].nbytes))  # of small masks several at once
+    pairs = zip(torch.split(found, count), torch.split(masks, count), strict=True)
+    for (squared, mask), (axis, step) in product(pairs, enumerate(steps, 1)):
+        own = _along_line(mask, axis, step / unit, half)
+        if axis == 1:
+            squared.copy_(own)
+        else:
+            _across_lines(squared, own, axis, step / unit, half, whole)
     return found if unit == 1 else found.mul_(unit**2)
 
 
 def _along_line(mask: Tensor, axis: int, step: float, half: float) -> Tensor:
     """Squared distances along `axis` alone: pixels are counted from where the side changes, by
     strides of 1, 2, 4, ..., which make every number."""
-    mask = mask.movedim(axis, 0)
-    none = len(mask)  # farther than any
+    none = mask.shape[axis]  # farther than any
     dtype = torch.int16 if none <= SHORT else torch.int32
     count = mask.new_full(mask.shape, none, dtype=dtype)
-    here = (mask[1:] == mask[:-1]).to(dtype).mul_(none - 1).add_(1)  # 1 at a change
-    count[1:] = here
-    torch.minimum(count[:-1], here, out=count[:-1])
+
+    def beside(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        """What has a neighbour so far behind it, and these."""
+        return x.narrow(axis, stride, none - stride), x.narrow(axis, 0, none - stride)
+
+    at_change = torch.eq(*beside(mask, 1)).to(dtype).mul_(none - 1).add_(1)
+    ahead, behind = beside(count, 1)
+    ahead.copy_(at_change)
+    torch.minimum(behind, at_change, out=behind)
     stride = 1
     while stride < none - 1 and count.amax() > stride:
-        ahead, behind = count[stride:], count[:-stride]
+        ahead, behind = beside(count, stride)
         torch.minimum(ahead, behind + stride, out=ahead)
         torch.minimum(behind, ahead + stride, out=behind)
         stride *= 2
     squared = count.to(torch.float32).sub_(half).mul_(step).square_()
-    return squared.masked_fill_(count == none, math.inf).movedim(0, axis)
+    return squared.masked_fill_(count == none, math.inf) if count.amax() == none else squared
 
 
 def _across_lines(
@@ -71,7 +77,7 @@ def _across_lines(
     """With what other lines along `axis` have found, in tiles; `own` is along the axis itself."""
     size = squared.shape[axis]
     shape = math.prod(squared.shape[:axis]), size, math.prod(squared.shape[axis + 1 :])
-    lines, best = squared.view(shape), own.contiguous().view(shape)
+    lines, best = squared.view(shape), own.view(shape)
     known = lines.amin((0, 2)).isfinite().nonzero().flatten().tolist()
     few = len(known) <= size // FEW
     width = size if few else min(size, NARROW)
