@@ -2,8 +2,9 @@
 
 A page writes the directive ``{drawing} NAME.svg``. The template gets the edition's language as
 ``lang``, ``page(label)``, the title and the address of what bears that label and the number of its
-chapter, and ``equation(label)``, the number and the address of an equation. The picture is part of the page: it
-follows its theme, its text can be selected and searched, its links reached by keyboard.
+chapter, and ``equation(label)``, the number and the address of an equation. The picture is part of
+the page: it follows its theme, its text can be selected and searched, its links reached by
+keyboard.
 
 A drawing that moves is ``NAME.html``, with ``NAME.css`` and ``NAME.js`` in `book/_static`: they are
 loaded by the pages that have the drawing, and by no other.
