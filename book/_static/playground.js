@@ -21,7 +21,7 @@
   const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 
   // All that a loss looks at: of a prediction also up = log(1 + e^z) and down = log(1 + e^−z), of a
-  // target, given as the ids of its objects, also the gaps between these.
+  // target, given as the ids of its objects, also the gaps between these and distances to its edge.
   function prediction(z) {
     const [p, q, up, down] = Array.from({ length: 4 }, () => new Float64Array(N));
     for (let i = 0; i < N; i += 1) {
@@ -36,7 +36,7 @@
   function target(ids) {
     const y = Uint8Array.from(ids, (id) => (id > 0 ? 1 : 0));
     const size = y.reduce((sum, v) => sum + v, 0);
-    return { ids, y, size, gap: gaps(ids) };
+    return { ids, y, size, gap: gaps(ids), phi: signedDistance(y), apart: toOtherSide(y) };
   }
 
   // d1 + d2 of each pixel: its distances to the nearest and to the second nearest object. The
@@ -66,6 +66,39 @@
     });
   }
 
+  // The distance of each pixel to the nearest on the other side of the mask's edge, where a pixel
+  // begins `half` before its centre; Infinity where there is no other side. Along a column it is
+  // counted from both ends, for either label; of the columns beside it near ones come first.
+  function toOtherSide(mask, half = 0) {
+    const gap = Float64Array.from({ length: SIDE }, (_, d) => Math.max(d - half, 0) ** 2);
+    const along = [0, 1].map((label) => {
+      const squared = new Float64Array(N).fill(Infinity);
+      for (let c = 0; c < SIDE; c += 1) {
+        for (const [begin, stride] of [[c, SIDE], [c + N - SIDE, -SIDE]]) {
+          let d = Infinity;
+          for (let i = begin; i >= 0 && i < N; i += stride) {
+            d = mask[i] === label ? 0 : d + 1;
+            if (d < SIDE) squared[i] = Math.min(squared[i], gap[d]);
+          }
+        }
+      }
+      return squared;
+    });
+    return Float64Array.from(pixels, (i) => {
+      const squared = along[1 - mask[i]], c = column(i);
+      let best = squared[i];
+      for (let d = 1; d < SIDE && gap[d] < best; d += 1) {
+        if (d <= c) best = Math.min(best, squared[i - d] + gap[d]);
+        if (d < SIDE - c) best = Math.min(best, squared[i + d] + gap[d]);
+      }
+      return Math.sqrt(best);
+    });
+  }
+
+  // φ of eq-boundary-phi, negative inside; 1 or −1 where there is no other side.
+  const signedDistance = (y) => toOtherSide(y, 0.5).map((d, i) =>
+    (y[i] ? -1 : 1) * (d === Infinity ? 1 : d));
+
   // A loss is a function of a prediction, a target and its options. It returns its value and the
   // gradient as a function of the pixel.
 
@@ -83,23 +116,51 @@
     return { value: sum / N, gradient };
   }
 
-  // (1 − (n + s) / (d + s))^γ, where n and d are sums over pixels and dn, dd their slopes by p. Of an
-  // empty target, unless s smooths it, the mean of p.
-  function regionLoss(seen, { y, size }, parts, s = 0, γ = 1) {
-    const { p, q } = seen;
+  // The mean cross entropy of the share k of the pixels that have the largest. Those equal to the
+  // smallest of these share the room that is left.
+  function topK(seen, t, k) {
+    const cost = Float64Array.from(pixels, (i) => (t.y[i] ? seen.down[i] : seen.up[i]));
+    const count = Math.ceil(k * N - 1e-6);
+    const smallest = cost.slice().sort()[N - count];
+    const above = cost.filter((v) => v > smallest).length;
+    const part = (count - above) / cost.filter((v) => v === smallest).length;
+    const chosen = (i) => (cost[i] > smallest ? 1 : cost[i] === smallest ? part : 0);
+    return pixelLoss(seen, t, (i) => (chosen(i) * N) / count);
+  }
+
+  // The mean of |p − y|, for losses to which a target without another side would mean nothing.
+  function meanError({ p, q }, { y }) {
+    const value = pixels.reduce((sum, i) => sum + (y[i] ? q[i] : p[i]), 0) / N;
+    return { value, gradient: (i) => ((y[i] ? -1 : 1) * p[i] * q[i]) / N };
+  }
+
+  // ψ of a score, which is 1 at best, from its slopes by p. ψ gives a value and its slope.
+  const oneMinus = (score) => [1 - score, -1];
+  function scoreLoss({ p, q }, score, slope, ψ = oneMinus) {
+    const [value, rate] = ψ(Math.min(score, 1)); // above 1 by rounding
+    return { value, gradient: (i) => rate * slope(i) * p[i] * q[i] };
+  }
+
+  function sumsOf({ p }, { y, size }) {
     let tp = 0, mass = 0, squares = 0;
     for (let i = 0; i < N; i += 1) {
       tp += p[i] * y[i];
       mass += p[i];
       squares += p[i] * p[i];
     }
-    if (size === 0 && s === 0) return { value: mass / N, gradient: (i) => (p[i] * q[i]) / N };
-    const { n, d, dn, dd } = parts({ tp, mass, squares, size, y, p });
-    const rest = Math.max(1 - (n + s) / (d + s), 0);
-    const outer = γ === 1 ? 1 : rest > 0 ? γ * rest ** (γ - 1) : 0;
-    const gradient = (i) =>
-      (outer * ((n + s) * dd(i) - (d + s) * dn(i)) / (d + s) ** 2) * p[i] * q[i];
-    return { value: rest ** γ, gradient };
+    return { tp, mass, squares, size, y, p };
+  }
+
+  // Of the score (n + s) / (d + s), where n and d are sums over pixels and dn, dd their slopes by p.
+  function quotientLoss(seen, { n, d, dn, dd }, s = 0, ψ = oneMinus) {
+    const slope = (i) => ((d + s) * dn(i) - (n + s) * dd(i)) / (d + s) ** 2;
+    return scoreLoss(seen, (n + s) / (d + s), slope, ψ);
+  }
+
+  // Of the foreground. An empty one has no score, unless s smooths it.
+  function regionLoss(seen, t, parts, s, ψ) {
+    if (t.size === 0 && !s) return meanError(seen, t);
+    return quotientLoss(seen, parts(sumsOf(seen, t)), s, ψ);
   }
 
   const one = () => 1;
@@ -115,6 +176,37 @@
     dn: (i) => y[i],
     dd: (i) => (y[i] ? 1 - β : α),
   });
+  // Foreground and background as two classes. One that is absent is left out.
+  const generalizedDice = ({ tp, mass, size, y }) => {
+    const tn = N - mass - size + tp;
+    const [w, v] = [size, N - size].map((area) => (area ? 1 / area ** 2 : 0));
+    return {
+      n: 2 * (w * tp + v * tn),
+      d: w * (mass + size) + v * (2 * N - mass - size),
+      dn: (i) => (y[i] ? 2 * w : -2 * v),
+      dd: () => w - v,
+    };
+  };
+
+  const power = (γ) => (score) => {
+    const error = 1 - score;
+    return [error ** γ, error === 0 && γ < 1 ? 0 : -γ * error ** (γ - 1)];
+  };
+  const TINY = 1e-12; // keeps a logarithm and a root finite, as in the core
+  const logarithm = (score) => {
+    const kept = score + TINY * (1 - score);
+    return [-Math.log(kept), (TINY - 1) / kept];
+  };
+
+  function mccLoss(seen, t) {
+    if (t.size === 0 || t.size === N) return meanError(seen, t);
+    const sums = sumsOf(seen, t);
+    const [tp, p, y] = [sums.tp, sums.mass, t.size].map((sum) => sum / N); // shares of the pixels
+    const margin = p * (1 - p) + TINY ** 2, spread = Math.sqrt(margin * y * (1 - y));
+    const score = (tp - p * y) / spread; // TP · TN − FP · FN is tp − p · y
+    const slope = (i) => ((t.y[i] - y) / spread - (score * (0.5 - p)) / margin) / N;
+    return scoreLoss(seen, score, slope);
+  }
 
   // Hinge errors, the largest first, times what each adds to 1 − IoU as its pixel turns wrong. Where
   // errors are equal the order is free: foreground first, and pixels of one label share alike.
@@ -140,6 +232,24 @@
       sum = 0;
     });
     return { value, gradient: (i) => (y[i] ? -step[i] : step[i]) };
+  }
+
+  function boundaryLoss({ p, q }, { phi }) {
+    const value = pixels.reduce((sum, i) => sum + phi[i] * p[i], 0) / N;
+    return { value, gradient: (i) => (phi[i] * p[i] * q[i]) / N };
+  }
+
+  // Squared errors times the distances to both edges; a prediction without an edge adds none. Its
+  // distances are found once, by the first who asks.
+  function hausdorffLoss(seen, t, γ) {
+    if (t.size === 0 || t.size === N) return meanError(seen, t);
+    const { p, q } = seen;
+    seen.apart ??= toOtherSide(Uint8Array.from(p, (v) => Number(v > 0.5)))
+      .map((d) => (d === Infinity ? 0 : d));
+    const weight = t.apart.map((d, i) => d ** γ + seen.apart[i] ** γ);
+    const error = (i) => (t.y[i] ? -q[i] : p[i]);
+    const value = pixels.reduce((sum, i) => sum + weight[i] * error(i) ** 2, 0) / N;
+    return { value, gradient: (i) => (2 * weight[i] * error(i) * p[i] * q[i]) / N };
   }
 
   const range = (min, max, step, value) => ({ min, max, step, value });
@@ -179,19 +289,44 @@
       options: { s: range(0, 10, 0.1, 0) },
       of: (x, t, { s }) => regionLoss(x, t, squaredDice, s),
     },
+    generalized: { // eq-generalized-dice
+      options: {},
+      of: (x, t) => quotientLoss(x, generalizedDice(sumsOf(x, t))),
+    },
     jaccard: { // eq-jaccard
       options: { s: range(0, 10, 0.1, 0) },
       of: (x, t, { s }) => regionLoss(x, t, jaccard, s),
     },
+    mcc: { options: {}, of: mccLoss }, // eq-mcc
     tversky: { // eq-tversky
       options: { α: range(0, 1, 0.05, 0.3), β: range(0, 1, 0.05, 0.7) },
       of: (x, t, { α, β }) => regionLoss(x, t, tversky(α, β)),
     },
     focaltversky: { // eq-focal-tversky
       options: { α: range(0, 1, 0.05, 0.3), β: range(0, 1, 0.05, 0.7), γ: range(0.25, 3, 0.05, 0.75) },
-      of: (x, t, { α, β, γ }) => regionLoss(x, t, tversky(α, β), 0, γ),
+      of: (x, t, { α, β, γ }) => regionLoss(x, t, tversky(α, β), 0, power(γ)),
     },
     lovasz: { options: {}, of: lovaszHinge }, // eq-lovasz-hinge
+    boundary: { options: {}, of: boundaryLoss }, // eq-boundary
+    hausdorff: { // eq-hausdorff
+      options: { γ: range(0.1, 4, 0.1, 2) },
+      of: (x, t, { γ }) => hausdorffLoss(x, t, γ),
+    },
+    topk: { // eq-hard
+      options: { k: range(0.01, 1, 0.01, 0.1) },
+      of: (x, t, { k }) => topK(x, t, k),
+    },
+    logdice: { options: {}, of: (x, t) => regionLoss(x, t, dice, 0, logarithm) }, // eq-map-region
+    sum: { // eq-choosing-combined
+      options: { w: range(0, 1, 0.05, 0.5) },
+      of: (x, t, { w }) => {
+        const pixel = pixelLoss(x, t, one), region = regionLoss(x, t, dice);
+        return {
+          value: (1 - w) * pixel.value + w * region.value,
+          gradient: (i) => (1 - w) * pixel.gradient(i) + w * region.gradient(i),
+        };
+      },
+    },
   };
 
   // Dice coefficient and IoU of the mask p > threshold; 1 where there is nothing on either side.
@@ -554,12 +689,14 @@
       return Object.fromEntries(Object.entries(seen).map(([who, x]) => {
         const mask = x.p.map((p) => Number(p > state.threshold));
         const { dice: dc, iou } = scores(x, state.goal, state.threshold);
+        const losses = {}; // each is computed once, by who asks first
+        const loss = (name) => (losses[name] ??= LOSSES[name].of(x, state.goal, state.options[name]));
         const value = (name) => {
-          if (name in LOSSES) return LOSSES[name].of(x, state.goal, state.options[name]).value;
+          if (name in LOSSES) return loss(name).value;
           if (name === "pieces") return components(mask).count;
           return { dc, iou, α: state.options.tversky.α }[name];
         };
-        return [who, { seen: x, mask, value }];
+        return [who, { seen: x, mask, loss, value }];
       }));
     }
 
@@ -575,7 +712,7 @@
         board[who].querySelector(".mask").setAttribute("d", outline((i) => mask[i] > 0));
       }
       const maps = ["a", "b"].map((which) => {
-        const { gradient } = lossOf(which)((found[which] ?? found.yours).seen);
+        const { gradient } = (found[which] ?? found.yours).loss(state[which]);
         return Float64Array.from(pixels, gradient);
       });
       const ends = maps.map((map) => map.reduce((most, v) => Math.max(most, Math.abs(v)), 0));
@@ -980,8 +1117,8 @@
 
   // For the tests.
   window.playground = {
-    LOSSES, TARGETS, PREDICTIONS, TASKS, RULES, prediction, target, components, scores, racer, step,
-    initial, toLink, fromLink,
+    LOSSES, TARGETS, PREDICTIONS, TASKS, RULES, prediction, target, toOtherSide, components, scores,
+    racer, step, initial, toLink, fromLink,
   };
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll(".playground").forEach((page) => {

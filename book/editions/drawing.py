@@ -1,9 +1,10 @@
 """Drawings with links: a template of `book/_templates`, in the language of the edition.
 
 A page writes the directive ``{drawing} NAME.svg``. The template gets the edition's language as
-``lang``, ``page(label)``, the title and the address of what bears that label, and
-``equation(label)``, the number and the address of an equation. The picture is part of the page: it
-follows its theme, its text can be selected and searched, its links reached by keyboard.
+``lang``, ``page(label)``, the title and the address of what bears that label and the number of its
+chapter, and ``equation(label)``, the number and the address of an equation. The picture is part of
+the page: it follows its theme, its text can be selected and searched, its links reached by
+keyboard.
 
 A drawing that moves is ``NAME.html``, with ``NAME.css`` and ``NAME.js`` in `book/_static`: they are
 loaded by the pages that have the drawing, and by no other.
@@ -52,7 +53,8 @@ def draw(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if label not in labels:
             raise ExtensionError(f"{node['name']}: no page has the label {label!r}")
         target, anchor, title = labels[label]
-        return {"title": title, "href": address(target, anchor)}
+        number = ".".join(map(str, app.env.toc_secnumbers.get(target, {}).get("", ())))
+        return {"title": title, "number": number, "href": address(target, anchor)}
 
     def equation(label: str) -> dict[str, Any]:
         if label not in equations:

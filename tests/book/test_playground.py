@@ -1,7 +1,7 @@
 """The playground: it computes what the core computes, and a reader gets along with it.
 
 Values and gradients of its script agree with `segloss_core` to NEAR, relative to the largest
-gradient; those of the weight map to SINGLE, for the core's map is float32.
+gradient; those of losses that weigh by distance to SINGLE, for the core's distances are float32.
 """
 
 import functools
@@ -34,7 +34,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Of logits, target and ids of objects."""
 
 
-def plain(name: str, **options: float | bool | None) -> Loss:
+def plain(name: str, **options: float | bool | str | None) -> Loss:
     return lambda z, y, ids: getattr(core, name)(z, y, **options)
 
 
@@ -42,6 +42,16 @@ def weight_map(w0: float, sigma: float) -> Loss:
     return lambda z, y, ids: core.distance_weighted_cross_entropy_loss(
         z, y, instances=ids, w0=w0, sigma=sigma
     )
+
+
+def two_classes(z: Tensor, y: Tensor, ids: Tensor) -> Tensor:
+    both = torch.stack([torch.zeros_like(z), z], 1)
+    return core.generalized_dice_loss(both, y.long(), mode="multiclass")
+
+
+def sum_of(w: float) -> Loss:
+    parts = {"ce": (1 - w, core.CrossEntropyLoss()), "dice": (w, core.DiceLoss())}
+    return lambda z, y, ids: core.CombinedLoss(parts)(z, y)
 
 
 #: Name in the script, its options, and the loss of the core with the same options.
@@ -62,7 +72,9 @@ LOSSES: list[tuple[str, dict[str, float | None], Loss]] = [
     ),
     *(("dice", {"s": s}, plain("dice_loss", smooth=s)) for s in (0.0, 1.0, 10.0)),
     *(("squared", {"s": s}, plain("dice_loss", squared=True, smooth=s)) for s in (0.0, 1.0)),
+    ("generalized", {}, two_classes),
     *(("jaccard", {"s": s}, plain("jaccard_loss", smooth=s)) for s in (0.0, 1.0)),
+    ("mcc", {}, plain("mcc_loss")),
     *(
         ("tversky", {"α": alpha, "β": beta}, plain("tversky_loss", alpha=alpha, beta=beta))
         for alpha, beta in ((0.3, 0.7), (0.0, 1.0), (1.0, 0.05))
@@ -76,7 +88,16 @@ LOSSES: list[tuple[str, dict[str, float | None], Loss]] = [
         for gamma in (0.25, 0.75, 1.0, 3.0)
     ),
     ("lovasz", {}, plain("lovasz_hinge_loss")),
+    ("boundary", {}, plain("boundary_loss")),
+    *(
+        ("hausdorff", {"γ": gamma}, plain("hausdorff_loss", exponent=gamma))
+        for gamma in (0.1, 2.0, 4.0)
+    ),
+    *(("topk", {"k": k}, plain("cross_entropy_loss", top_k=k)) for k in (0.01, 0.07, 0.1, 1.0)),
+    ("logdice", {}, plain("dice_loss", transform="log")),
+    *(("sum", {"w": w}, sum_of(w)) for w in (0.0, 0.5, 0.85)),
 ]
+BY_DISTANCE = {"unet", "boundary", "hausdorff"}
 
 TARGETS = ("discs", "tiny", "line", "empty", "nuclei")
 PREDICTIONS = (
@@ -124,23 +145,25 @@ def as_image(values: list[float] | np.ndarray, dtype: torch.dtype) -> Tensor:
     return torch.tensor(np.asarray(values), dtype=dtype).reshape(1, SIDE, SIDE)
 
 
-def compare(script: Page, ids: list[int], z: list[float]) -> None:
-    """Every loss with every set of options, in the script and in the core.
+def unequal(z: list[float]) -> list[float]:
+    """Logits of which no two are equal.
 
-    Equal errors may be sorted in any order, which changes the gradient of the Lovász hinge; so no
-    two are equal here.
+    Equal errors may be sorted in any order, which changes the gradient of the Lovász hinge.
     """
-    noise = np.random.default_rng(0).uniform(0, 1e-6, SIDE * SIDE)
-    z = (np.asarray(z) + noise).tolist()
-    cases = [[name, options] for name, options, _ in LOSSES]
+    return (np.asarray(z) + np.random.default_rng(0).uniform(0, 1e-6, SIDE * SIDE)).tolist()
+
+
+def compare(script: Page, ids: list[int], z: list[float], losses: list = LOSSES) -> None:
+    """Each loss with each set of options, in the script and in the core."""
+    cases = [[name, options] for name, options, _ in losses]
     computed = evaluate(script, ids, z, cases)
     instances = as_image(ids, torch.long)
     y = (instances > 0).double()
-    for (name, options, loss), (value, slopes) in zip(LOSSES, computed, strict=True):
+    for (name, options, loss), (value, slopes) in zip(losses, computed, strict=True):
         logits = as_image(z, torch.float64).requires_grad_()
         expected = loss(logits, y, instances)
         [gradient] = torch.autograd.grad(expected, logits)
-        near = SINGLE if name == "unet" else NEAR
+        near = SINGLE if name in BY_DISTANCE else NEAR
         said = f"{name} {options}"
         assert value == pytest.approx(expected.item(), rel=near, abs=1e-12), said
         off = (as_image(slopes, torch.float64) - gradient).abs().max().item()
@@ -150,7 +173,16 @@ def compare(script: Page, ids: list[int], z: list[float]) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", PREDICTIONS)
 def test_every_loss_is_that_of_the_core(script: Page, target: str, name: str) -> None:
-    compare(script, *preset(script, target, name))
+    ids, z = preset(script, target, name)
+    compare(script, ids, unequal(z))
+
+
+@pytest.mark.parametrize(("target", "name"), [("discs", "haze"), ("nuclei", "undecided")])
+def test_pixels_of_equal_loss_are_treated_as_in_the_core(
+    script: Page, target: str, name: str
+) -> None:
+    """Of equal losses top-k takes a share each."""
+    compare(script, *preset(script, target, name), [each for each in LOSSES if each[0] != "lovasz"])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -159,7 +191,21 @@ def test_every_loss_is_that_of_the_core_wherever_a_reader_paints(script: Page, s
     share = (0.5, 0.02, 1.0)[seed % 3]
     blobs = ndimage.label(random.random((SIDE, SIDE)) < share)[0] % 250
     logits = random.normal(0, (1, 4, 30)[seed % 3], SIDE * SIDE)
-    compare(script, blobs.flatten().tolist(), logits.tolist())
+    compare(script, blobs.flatten().tolist(), unequal(logits))
+
+
+@pytest.mark.parametrize("half", [0, 0.5])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.999, 1.0])
+def test_distances_are_exact(script: Page, share: float, half: float) -> None:
+    mask = np.random.default_rng(0).random((SIDE, SIDE)) < share
+    found = script.evaluate(
+        "([mask, half]) => [...playground.toOtherSide(mask, half)].map(String)",
+        [mask.flatten().astype(int).tolist(), half],
+    )
+    places = np.indices((SIDE, SIDE)).reshape(2, -1).T
+    gaps = np.maximum(np.abs(places[:, None] - places) - half, 0)
+    squared = np.where(mask.ravel()[:, None] != mask.ravel(), (gaps**2).sum(-1), np.inf)
+    assert np.array_equal(np.asarray(found, dtype=float), np.sqrt(squared.min(-1)))
 
 
 def test_the_lists_here_are_those_of_the_script(script: Page) -> None:
@@ -210,21 +256,24 @@ def test_scores_are_those_of_the_core(script: Page, target: str, name: str) -> N
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
-@pytest.mark.parametrize("name", ["ce", "dice", "unet", "focaltversky"])
-def test_descent_is_that_of_torch(script: Page, rule: str, name: str) -> None:
+@pytest.mark.parametrize(("target", "prediction"), [("discs", "miss"), ("empty", "alarm")])
+@pytest.mark.parametrize("name", sorted({name for name, *_ in LOSSES} - {"lovasz"}))
+def test_descent_is_that_of_torch(
+    script: Page, name: str, target: str, prediction: str, rule: str
+) -> None:
     """25 steps; with `sgd` the first moves no logit farther than it is told."""
     reach, count = 0.5, 25
-    ids, z = preset(script, "discs", "miss")
+    ids, z = preset(script, target, prediction)
     loss, options = next((loss, options) for n, options, loss in LOSSES if n == name)
     walked = script.evaluate(
-        """([name, options, rule, reach, count]) => {
-          const { LOSSES, PREDICTIONS, TARGETS, racer, step, target } = window.playground;
-          const goal = target(TARGETS.discs()), r = racer(PREDICTIONS.miss(goal), reach);
+        """([name, options, from, z, rule, reach, count]) => {
+          const { LOSSES, TARGETS, racer, step, target } = window.playground;
+          const goal = target(TARGETS[from]()), r = racer(Float64Array.from(z), reach);
           const loss = (seen) => LOSSES[name].of(seen, goal, options);
           for (let k = 0; k < count; k += 1) step(r, loss, rule);
           return [...r.seen.z];
         }""",
-        [name, options, rule, reach, count],
+        [name, options, target, z, rule, reach, count],
     )
     instances = as_image(ids, torch.long)
     logits = as_image(z, torch.float64).requires_grad_()
@@ -390,6 +439,9 @@ def test_each_chapter_leads_to_a_scene_of_its_own(site: Path) -> None:
         leading = [found for found in links.values() if found]
         assert sorted(anchor for found in leading for anchor in found) == sorted(known)
         assert all(len(found) == 1 for found in leading)
+        options = soup(site / lang / "book" / "playground.html").select("[name=scene] option")
+        numbers = {option["value"]: int(option.text.partition(".")[0]) for option in options[1:]}
+        assert numbers == {found.pop(): int(stem[:2]) for stem, found in links.items() if found}
         start = soup(site / lang / "book" / "index.html").find(id="sec-index-start").parent
         assert start.select("a[href*='playground.html']"), "it is among the places to start"
 
@@ -409,6 +461,9 @@ def test_a_scene_shows_what_it_says(tab, site: Path) -> None:
         "play-lovasz": [
             ("iou", "yours", 1, 1), ("dice", "yours", 0.3, 0.4), ("lovasz", "yours", 0, 0),
         ],
+        "play-boundary": [("iou", "a", 1, 1), ("iou", "b", 0, 0)],
+        "play-hard-pixels": [("iou", "yours", 0, 0), ("topk", "yours", 0.45, 0.55)],
+        "play-map": [("iou", "a", 0, 0.51), ("iou", "b", 0, 0.51)],
     }  # fmt: skip
     assert set(expected) == set(scenes(site))
     for anchor, values in expected.items():
@@ -818,13 +873,14 @@ def test_whoever_wants_less_motion_gets_steps_at_once(tab) -> None:
     expect(view.locator("[data-shown=steps]")).to_have_text("10")
 
 
-def test_twenty_steps_a_second_on_a_slow_machine(tab) -> None:
-    """A race of the two slowest losses on the photograph, at a quarter of this machine's speed.
+@pytest.mark.parametrize("losses", ["a=lovasz&b=unet", "a=hausdorff&b=hausdorff"])
+def test_twenty_steps_a_second_on_a_slow_machine(tab, losses: str) -> None:
+    """A race of the slowest losses on the photograph, at a quarter of this machine's speed.
 
     Measured is all that a frame of the race costs, its step and its drawing; of the quickest third
     of them, for other processes take their time out of the rest.
     """
-    view = opened(tab, link="target=nuclei&prediction=blurred&a=lovasz&b=unet")
+    view = opened(tab, link=f"target=nuclei&prediction=blurred&{losses}")
     speed = view.context.new_cdp_session(view)
     speed.send("Emulation.setCPUThrottlingRate", {"rate": 4})
     costs = view.evaluate(
@@ -944,7 +1000,7 @@ def test_without_scripts_there_is_a_picture_and_the_way_to_the_chapters(
     expect(view.locator(".playground")).to_be_hidden()
     links = view.locator("noscript a")
     expect(links.first).to_be_visible()
-    assert len({link.get_attribute("href") for link in links.all()}) == 9
+    assert len({link.get_attribute("href") for link in links.all()}) == 13
     expect(view.locator("article figure img").first).to_be_visible()
     view.close()
 
