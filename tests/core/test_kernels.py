@@ -375,3 +375,15 @@ def test_one_sided_targets_and_large_logits_keep_their_digits(positive, gamma, b
             torch.testing.assert_close(
                 gradient.double() / largest, exact[1] / largest, rtol=1e-3, atol=1e-5
             )
+
+
+@pytest.mark.parametrize("case", [case for case in HARD if case.mode != "multiclass"], ids=str)
+@pytest.mark.parametrize("wrong", [[2.0] + 8 * [0.5], [-1.0] + 8 * [0.5], [torch.nan]], ids=str)
+def test_wrong_labels_are_refused_though_their_sums_look_right(case: Case, wrong, kernels):
+    """y - y^2 of -2 and eight times 1/4, where a kernel looks at sums to see whether y is hard."""
+    z, y, extras = sample(case, spatial=(7, 8))
+    y = y.float()
+    y.flatten()[: len(wrong)] = torch.tensor(wrong)
+    extras.pop("ignore_index", None)
+    with pytest.raises(ValueError, match=r"target: expected .*\[0, 1\]"):
+        case(z, y, **extras)
