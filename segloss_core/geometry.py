@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import (
@@ -281,24 +282,37 @@ def distance_to(places: Tensor, grid: Grid, half: float = 0) -> Tensor:
 def _to_other_side(mask: Tensor, grid: Grid, half: float) -> Tensor:
     """Distances (B, C, N) from every pixel to the nearest one that is not on its side of a mask."""
     side = mask.reshape(mask.shape[0] * mask.shape[1], *grid.shape)
-    if on_cpu(mask) and mask.numel():
+    if mask.numel() == 0:
+        return torch.zeros_like(mask, dtype=torch.float32)
+    if on_cpu(mask):
         return squared_to_other_side(side, grid.steps, half).sqrt_().reshape(mask.shape)
     squared = torch.full_like(side, torch.inf, dtype=torch.float32)
-    if mask.numel():
-        for axis, step in enumerate(grid.steps, 1):
-            squared = _min_plus(squared, side, axis, step, half)
+    for axis, step in enumerate(grid.steps, 1):
+        own = _along_line(side, axis, step, half)
+        squared = own if axis == 1 else torch.minimum(own, _min_plus(squared, axis, step, half))
     return squared.sqrt().reshape(mask.shape)
 
 
-def _min_plus(squared: Tensor, side: Tensor, axis: int, step: float, half: float) -> Tensor:
-    """With what lies on all lines along `axis`: for every pixel the smallest sum of a squared gap
-    and of what the pixel there has found, 0 if that is on the other side itself.
+def _along_line(side: Tensor, axis: int, step: float, half: float) -> Tensor:
+    """Squared distances along `axis` alone, which start where the side changes."""
+    side = side.movedim(axis, -1)
+    size = side.shape[-1]
+    place = torch.arange(size, device=side.device, dtype=torch.float32)
+    changes = F.pad(side[..., 1:] != side[..., :-1], [1, 1])
+    before = torch.where(changes[..., :-1], place - 1, -torch.inf).cummax(-1).values
+    after = torch.where(changes[..., 1:], place + 1, torch.inf).flip(-1).cummin(-1).values.flip(-1)
+    gap = torch.minimum(place - before, after - place)
+    return ((gap - half) * step).square().movedim(-1, axis)
 
-    A pixel behind one of the other side has found a distance to the side of its own. It does not
-    matter, for the one before it is nearer. No value decides what is done, so nothing waits for a
-    GPU.
+
+def _min_plus(squared: Tensor, axis: int, step: float, half: float) -> Tensor:
+    """With what lies on all lines along `axis`: for every pixel the smallest sum of a line's value
+    and its squared gap.
+
+    What lies behind the first pixel of the other side does not matter, for that one is nearer. No
+    value decides what is done, so nothing waits for a GPU.
     """
-    lines, side = squared.movedim(axis, -1), side.movedim(axis, -1)
+    lines = squared.movedim(axis, -1)
     size = lines.shape[-1]
     place = torch.arange(size, device=lines.device, dtype=torch.float32)
     # A compiler adds and compares in one pass, without the buffer that has to be kept small.
@@ -306,10 +320,9 @@ def _min_plus(squared: Tensor, side: Tensor, axis: int, step: float, half: float
     width = size if compiled else max(1, TILE // lines.numel())
     found = []
     for start in range(0, size, width):
-        here = slice(start, start + width)
-        gap = ((place[here].unsqueeze(1) - place).abs() - half).clamp(min=0) * step
-        is_other = side[..., here].unsqueeze(-1) != side.unsqueeze(-2)
-        found.append((torch.where(is_other, 0, lines.unsqueeze(-2)) + gap.square()).amin(-1))
+        gap = (place[start : start + width].unsqueeze(1) - place).abs()
+        gap = ((gap - half).clamp(min=0) * step).square()
+        found.append((lines.unsqueeze(-2) + gap).amin(-1))
     return torch.cat(found, -1).movedim(-1, axis)
 
 
