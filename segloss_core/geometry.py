@@ -198,8 +198,8 @@ def signed_distance(
     in the authors' code: 0 on the inner pixels of the edge, 1 on the outer ones.
 
     Exact on any device, in any number of dimensions, with all images and classes in one call. On a
-    CPU pixels far from any edge take longer than near ones (a disc fifteen times as long as noise of
-    512 by 512 pixels); on other devices the cost does not depend on the regions.
+    CPU pixels far from any edge take longer than near ones (a disc in 512 by 512 pixels fifteen
+    times as long as noise); on other devices the cost does not depend on the regions.
 
     Args:
         spacing: Size of a pixel along each spatial dimension. Default: 1 along each.

@@ -78,7 +78,7 @@ def lovasz_hinge_loss(
         return errors, errors
 
     # A kernel sorts class by class, a formula all of them at once.
-    kernel = HingeBySort(per_image, saves=2 if pixels.classes == 1 else 1)
+    kernel = HingeBySort(per_image)
     losses = _class_losses(errors_of, kernel, pixels, per_image, process_group)
     return reduce_classes(*losses, classes, weight, reduction)
 

@@ -240,7 +240,7 @@ def balanced_cross_entropy_loss(
     def losses(pixels: Pixels) -> Tensor:
         return _binary_losses(pixels, pair)  # eq-balanced
 
-    form = FocalForm(pair=pair, saves=2)
+    form = FocalForm(pair=pair)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, form=form)
 
 
@@ -323,7 +323,7 @@ def focal_loss(
         def divisor(_: Pixels) -> Tensor:
             return positives
 
-    form = FocalForm(gamma, weight, pair, saves=8)
+    form = FocalForm(gamma, weight, pair)
     return reduce_pixels(losses, pixels, reduction, pixel_weight, top_k, divisor, form)
 
 

@@ -17,9 +17,6 @@ from torch.autograd import forward_ad
 
 from ..inputs import TENSORS, Pixels
 
-# Below, the calls of a kernel cost more than the memory it saves.
-SMALLEST = 2**16  # elements that a formula writes and its kernel does not
-
 # The kernels of a GPU are not yet timed on one: whoever wants them says so before Python starts.
 TRITON = os.environ.get("SEGLOSS_TRITON", "0") == "1"
 
@@ -33,7 +30,6 @@ class UnfitError(Exception):
 class Kernel(ABC):
     """A loss in two functions: the value, and from its slope the gradient by the input."""
 
-    saves: int = 1  # tensors of the input's size, about, that the formula writes and it does not
     takes_unseen: bool = False  # targets of which only it will see whether they are 0 and 1
 
     @property
@@ -45,6 +41,11 @@ class Kernel(ABC):
     def tensors(self) -> Sequence[Tensor]:
         """What the value depends on beside the pixels."""
         return ()
+
+    def smallest(self, pixels: Pixels) -> int:
+        """Elements of an input for which it is as fast as the formula: below, its calls take longer
+        than the memory that it saves."""
+        return 2**16
 
     @abstractmethod
     def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor | None]:
@@ -100,11 +101,15 @@ def _helps_cpu(kernel: Kernel, pixels: Pixels) -> bool:
     x = pixels.input
     return (
         x.device.type == "cpu"
-        and x.numel() * kernel.saves >= SMALLEST
+        and is_large(kernel, pixels)
         and x.dtype == pixels.dtype
         and (kernel.takes_unseen or not pixels.soft)
         and kernel.is_for_cpu
     )
+
+
+def is_large(kernel: Kernel, pixels: Pixels) -> bool:
+    return pixels.input.numel() >= kernel.smallest(pixels)
 
 
 def gpu_room(x: Tensor) -> ModuleType | None:

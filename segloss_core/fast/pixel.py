@@ -28,7 +28,6 @@ class FocalForm(Kernel):
     pair: tuple[Tensor, Tensor] | None = None  # w for y = 0 and y = 1, beside (B, C, N)
     smoothing: float = 0.0  # the share of y that is spread over the classes; for gamma = 0
     divisor: Tensor | float | None = 1.0  # None: the number of valid pixels
-    saves: int = 1
 
     @property
     def is_for_cpu(self) -> bool:
@@ -38,6 +37,11 @@ class FocalForm(Kernel):
     def tensors(self) -> Sequence[Tensor]:
         every = (self.class_weight, *(self.pair or ()), self.divisor)
         return [x for x in every if isinstance(x, Tensor)]
+
+    def smallest(self, pixels: Pixels) -> int:
+        if self.gamma > 0:
+            return 2**13
+        return 2**15 if pixels.mode == "multiclass" else 2**18
 
     def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor | None]:
         divisor = float(pixels.valid_total() if self.divisor is None else self.divisor)

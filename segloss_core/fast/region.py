@@ -19,6 +19,9 @@ class OverlapSums(Kernel):
 
     takes_unseen = True
 
+    def smallest(self, pixels: Pixels) -> int:
+        return 2**17 if pixels.has_ids else 2**18
+
     def forward(self, pixels: Pixels, differentiable: bool) -> tuple[Tensor, Tensor]:
         p = torch.empty_like(pixels.input)
         images, classes, _ = p.shape

@@ -20,8 +20,8 @@ def both(monkeypatch):
 
     def evaluate(case, z, y, **extras):
         results = []
-        for smallest in (torch.inf, 0):
-            monkeypatch.setattr(dispatch, "SMALLEST", smallest)
+        for by_kernel in (False, True):
+            monkeypatch.setattr(dispatch, "is_large", lambda *_, large=by_kernel: large)
             x = z.detach().requires_grad_()
             loss = case(x, y, **extras)
             results.append((loss.detach(), torch.autograd.grad(loss, x)[0]))
@@ -32,7 +32,7 @@ def both(monkeypatch):
 
 @pytest.fixture
 def kernels(monkeypatch):
-    monkeypatch.setattr(dispatch, "SMALLEST", 0)
+    monkeypatch.setattr(dispatch, "is_large", lambda *_: True)
 
 
 @pytest.mark.parametrize("case", HARD, ids=str)
@@ -245,9 +245,9 @@ def test_weights_that_are_learnt_have_their_gradient():
 
     for loss, name, weight in losses():
         found = []
-        for smallest in (torch.inf, 0):
+        for by_kernel in (False, True):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(dispatch, "SMALLEST", smallest)
+                patch.setattr(dispatch, "is_large", lambda *_, large=by_kernel: large)
                 found.append(slope(loss, name, weight))
         assert (found[0] != 0).any()
         assert torch.equal(*found)

@@ -64,7 +64,7 @@ def both(monkeypatch, triton) -> Callable[..., list[Result]]:
         for on in (False, True):
             with monkeypatch.context() as patch:
                 patch.setattr(dispatch, "TRITON", on)
-                patch.setattr(dispatch, "SMALLEST", torch.inf)
+                patch.setattr(dispatch, "is_large", lambda *_: False)
                 find = gpu.twin
                 patch.setattr(gpu, "twin", twin)
                 x = z.detach().to(DEVICE).requires_grad_()
