@@ -132,10 +132,10 @@ def reduce_classes(
     a target pixel; the only class of a binary mask always is.
     """
     check_choice("reduction", reduction, get_args(Reduction))
-    counted, share = counted_classes(regions, classes), torch.ones_like(losses[..., :1])
+    counted = shares = counted_classes(regions, classes)
     if weight is not None:
         share = class_weights(weight, regions)
-        losses = losses * share
+        losses, shares = losses * share, counted * share
     if reduction == "none":
         if not isinstance(classes, str):
             losses = torch.stack([losses[..., c] for c in classes], -1)
@@ -147,7 +147,7 @@ def reduce_classes(
     if regions.mode == "binary":  # the mean of one
         found = losses.squeeze(-1)
     else:
-        found = ratio(losses.sum(-1), (counted * share).sum(-1))
+        found = ratio(losses.sum(-1), shares.sum(-1))
     if found.ndim > 0:  # of each image
         images = counted.any(-1).to(found.dtype)
         both = torch.stack([found.sum(), images.sum()])

@@ -23,7 +23,7 @@ def ratio(numerator: Tensor, denominator: Tensor | float) -> Tensor:
     if not isinstance(denominator, Tensor):
         return numerator / (denominator or torch.inf)
     denominator = denominator.to(numerator.dtype)  # of counts, infinity has torch's default dtype
-    return numerator / torch.where(denominator == 0, torch.inf, denominator)
+    return numerator / denominator.masked_fill(denominator == 0, torch.inf)
 
 
 def sum_dtype(x: Tensor) -> torch.dtype:
