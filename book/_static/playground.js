@@ -733,6 +733,9 @@
         $(`[data-loss=${which}]`).textContent = number(value(state[which]));
         $(`[data-iou=${which}]`).textContent = number(value("iou"));
       }
+      for (const when of $$("[data-when]")) {
+        when.textContent = race ? fill(words[when.dataset.when], { steps: state.steps }) : "";
+      }
     }
 
     function drawTable(found) {
@@ -801,7 +804,9 @@
       $("[data-shown=steps]").textContent = state.steps;
       $("[data-do=undo]").disabled = past.length === 0;
       $("[data-do=restart]").disabled = !race;
+      $("[data-do=step]").disabled = state.steps >= LONGEST;
       const play = $("[data-do=play]");
+      play.disabled = state.steps >= LONGEST;
       play.textContent = playing ? play.dataset.stop : play.dataset.start;
       page.classList.toggle("racing", race !== null);
       for (const button of $$("[data-task]")) {
@@ -895,9 +900,12 @@
 
     // For who does not see the boards: what has become of the losses and the mask.
     function report(found, first, news) {
-      const value = (which) => number((found[which] ?? found.yours).value(state[which]));
-      const values = { a: value("a"), b: value("b"), iou: number(found.yours.value("iou")) };
-      say([first, fill(words.values, values), news].filter(Boolean).join(". "));
+      const value = (which, name) => number((found[which] ?? found.yours).value(name));
+      const values = {
+        a: value("a", state.a), b: value("b", state.b), iou: value("yours", "iou"),
+        iouA: value("a", "iou"), iouB: value("b", "iou"),
+      };
+      say([first, fill(race ? words.raced : words.values, values), news].filter(Boolean).join(". "));
     }
 
     // ---- The brush
@@ -995,6 +1003,11 @@
     const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const KEYS = { " ": mode, Enter: mode, "+": () => "raise", "=": () => "raise", "-": () => "lower" };
     board.yours.addEventListener("keydown", (event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === "z" && past.length) {
+        event.preventDefault();
+        takeBack();
+        changed(reading);
+      }
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const move = MOVES[event.key], way = KEYS[event.key];
       if (!move && !way) return;
@@ -1017,10 +1030,18 @@
 
     // ---- The controls
 
+    // A button that has nothing left to do leaves the focus to what one turns to next.
     const DO = {
-      undo: takeBack,
+      undo: () => {
+        takeBack();
+        if (past.length === 0) board.yours.focus({ preventScroll: true });
+      },
       step: () => { playing = false; advance(1); },
-      restart: endRace,
+      restart: () => {
+        endRace();
+        drawControls();
+        $("[data-do=play]").focus({ preventScroll: true });
+      },
       play: () => {
         playing = !playing;
         if (playing && matchMedia("(prefers-reduced-motion: reduce)").matches) {
@@ -1041,7 +1062,7 @@
     for (const button of $$("[data-do]")) {
       button.addEventListener("click", () => {
         DO[button.dataset.do]();
-        if (button.dataset.do !== "link") changed(() => `${state.steps} ${words.steps}`);
+        if (button.dataset.do !== "link") changed(() => fill(words.step, state));
       });
     }
     for (const button of $$("[data-take]")) {

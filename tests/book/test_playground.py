@@ -535,7 +535,7 @@ def test_a_price_of_nothing_solves_no_task(tab) -> None:
 
 @pytest.mark.parametrize(
     ("task", "brush", "size"),
-    [("rare", "lower", 2), ("margin", "raise", 8), ("parted", "lower", 1)],
+    [("rare", "lower", 1), ("margin", "raise", 8), ("parted", "lower", 1)],
 )
 def test_a_task_gives_the_brush_that_it_asks_for(tab, task: str, brush: str, size: int) -> None:
     view = opened(tab)
@@ -730,6 +730,45 @@ def test_a_brush_raises_lowers_and_takes_back(tab) -> None:
     assert (colors(view, "yours") == before).all()
     expect(view.locator("[name=prediction]")).to_have_value("blurred")
     expect(view.locator("[data-do=undo]")).to_be_disabled()
+
+
+def test_the_keyboard_takes_back_and_keeps_its_place(tab) -> None:
+    view = opened(tab)
+    board, undo = view.locator("[data-board=yours]"), view.locator("[data-do=undo]")
+    board.focus()
+    for take_back in ("Control+z", "Enter"):
+        view.keyboard.press("Space")
+        expect(view.locator("[name=prediction]")).to_have_value("painted")
+        if take_back == "Enter":
+            undo.focus()
+        view.keyboard.press(take_back)
+        expect(view.locator("[name=prediction]")).to_have_value("blurred")
+        expect(undo).to_be_disabled()
+        expect(board).to_be_focused()
+
+
+def test_after_some_steps_each_value_says_whose_it_is(tab) -> None:
+    view = opened(tab, link="target=discs&prediction=miss&a=ce&b=dice&steps=30")
+    start, after = view.locator("[data-when=start]"), view.locator("[data-when=after]").first
+    expect(start).to_have_text("at the start:")
+    expect(after).to_have_text("after step 30:")
+    view.locator("[data-do=step]").click()
+    iou = [f"{shown(view, 'iou', who):.3f}" for who in "ab"]
+    said = rf"step 31\. A [\d.]+, IoU {iou[0]}; B [\d.]+, IoU {iou[1]}"
+    expect(view.locator(".said")).to_have_text(re.compile(said))
+    view.locator("[data-do=restart]").click()
+    expect(view.locator("[data-do=play]")).to_be_focused()
+    expect(start).to_have_text("")
+    expect(after).to_have_text("")
+
+
+def test_a_race_has_an_end(tab) -> None:
+    view = opened(tab, link="target=tiny&prediction=right&a=ce&b=dice&steps=998")
+    view.locator("[data-do=step]").click()
+    for name in ("step", "play"):
+        expect(view.locator(f"[data-do={name}]")).to_be_disabled()
+    view.locator("[data-do=restart]").click()
+    expect(view.locator("[data-do=play]")).to_be_enabled()
 
 
 def slopes(view: Page) -> list[float]:
