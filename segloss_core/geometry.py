@@ -198,7 +198,7 @@ def signed_distance(
     in the authors' code: 0 on the inner pixels of the edge, 1 on the outer ones.
 
     Exact on any device, in any number of dimensions, with all images and classes in one call. On a
-    CPU pixels far from any edge take longer than near ones (a disc in 512 by 512 pixels fifteen
+    CPU pixels far from any edge take longer than near ones (a disc in 512 by 512 pixels eight
     times as long as noise); on other devices the cost does not depend on the regions.
 
     Args:

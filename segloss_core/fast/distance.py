@@ -103,22 +103,28 @@ def squared_distance(
     """Squared distances to the zeros of a tensor that is `far` elsewhere, and is used up."""
     if not steps or outside.amin() > 0:
         return outside if not steps else outside * outside
-    distance = _along_lines(outside, reach / steps[0]).mul_(steps[0])
+    distance = along_lines(outside, 0, reach / steps[0]).mul_(steps[0])
     squared = distance.mul_(distance)
     for axis, step in enumerate(steps[1:], 1):
         squared = _across_lines(squared, axis, step, reach, far**2)
     return squared
 
 
-def _along_lines(distance: Tensor, reach: float) -> Tensor:
-    """Distances along dimension 0, by strides of 1, 2, 4, ..., which make every number."""
+def along_lines(distance: Tensor, axis: int, reach: float = math.inf) -> Tensor:
+    """Distances along `axis`, in place, by strides of 1, 2, 4, ..., which make every number."""
     stride = 1
-    while stride < min(len(distance), reach + 1) and distance.amax() >= stride:
-        ahead, behind = distance[stride:], distance[:-stride]
+    while stride < min(distance.shape[axis], reach + 1) and distance.amax() >= stride:
+        ahead, behind = neighbours(distance, axis, stride)
         torch.minimum(ahead, behind + stride, out=ahead)
         torch.minimum(behind, ahead + stride, out=behind)
         stride *= 2
     return distance
+
+
+def neighbours(x: Tensor, axis: int, stride: int = 1) -> tuple[Tensor, Tensor]:
+    """What has something so far behind it along `axis`, and what is there."""
+    length = x.shape[axis] - stride
+    return x.narrow(axis, stride, length), x.narrow(axis, 0, length)
 
 
 def _across_lines(lines: Tensor, axis: int, step: float, reach: float, far: float) -> Tensor:

@@ -14,6 +14,8 @@ from itertools import product, takewhile
 import torch
 from torch import Tensor
 
+from .distance import along_lines, neighbours
+
 # Two whole numbers up to here have a sum in 16 bits.
 SHORT = 2**14 - 1
 
@@ -47,27 +49,15 @@ def squared_to_other_side(masks: Tensor, steps: Sequence[float], half: float) ->
 
 
 def _along_line(mask: Tensor, axis: int, step: float, half: float) -> Tensor:
-    """Squared distances along `axis` alone: pixels are counted from where the side changes, by
-    strides of 1, 2, 4, ..., which make every number."""
+    """Squared distances along `axis` alone: pixels are counted from where the side changes."""
     none = mask.shape[axis]  # farther than any
     dtype = torch.int16 if none <= SHORT else torch.int32
+    at_change = torch.eq(*neighbours(mask, axis)).to(dtype).mul_(none - 1).add_(1)
     count = mask.new_full(mask.shape, none, dtype=dtype)
-
-    def beside(x: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-        """What has a neighbour so far behind it, and these."""
-        return x.narrow(axis, stride, none - stride), x.narrow(axis, 0, none - stride)
-
-    at_change = torch.eq(*beside(mask, 1)).to(dtype).mul_(none - 1).add_(1)
-    ahead, behind = beside(count, 1)
+    ahead, behind = neighbours(count, axis)
     ahead.copy_(at_change)
     torch.minimum(behind, at_change, out=behind)
-    stride = 1
-    while stride < none - 1 and count.amax() > stride:
-        ahead, behind = beside(count, stride)
-        torch.minimum(ahead, behind + stride, out=ahead)
-        torch.minimum(behind, ahead + stride, out=behind)
-        stride *= 2
-    squared = count.to(torch.float32).sub_(half).mul_(step).square_()
+    squared = along_lines(count, axis).to(torch.float32).sub_(half).mul_(step).square_()
     return squared.masked_fill_(count == none, math.inf) if count.amax() == none else squared
 
 
