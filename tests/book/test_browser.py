@@ -206,6 +206,20 @@ BOXED = """e => {
 }"""
 
 
+def test_tables_of_outputs_are_read_in_the_dark(in_the_dark: Page) -> None:
+    """What is behind a cell is as dark as the page."""
+    backs = in_the_dark.evaluate(
+        """() => [...document.querySelectorAll("article .cell_output td")].map((cell) => {
+          for (let e = cell; e; e = e.parentElement) {
+            const back = getComputedStyle(e).backgroundColor;
+            if (back !== "rgba(0, 0, 0, 0)") return back;
+          }
+        })"""
+    )
+    light = [back for back in set(backs) if max(map(int, re.findall(r"\d+", back)[:3])) > 100]
+    assert light == []
+
+
 def test_in_the_dark_lines_are_drawn_on_the_page(in_the_dark: Page) -> None:
     """Black turns white, and white is the page: no caption may call a line black."""
     for picture in in_the_dark.locator("article .cell_output img.drawing").all():
